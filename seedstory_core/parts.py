@@ -1,0 +1,80 @@
+"""Model parts and who loads them.
+
+An engine says how a part is built and where its weights lie (`PartSpec`); a host decides on which
+device and in which precision it lives and when it leaves (`Part`). The library's own host is
+`LocalPart`; ComfyUI's is in the node layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import nn
+
+from .errors import SeedStoryError
+
+M = TypeVar("M", bound=nn.Module)
+M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
+
+MAX_NAMED_KEYS = 10
+
+
+class Part(Protocol[M_co]):
+    """A model part that its host loads, moves and frees.
+
+    Attributes:
+        device: where `acquire` puts the part, and where inputs must be.
+        dtype: the dtype inputs are given in and outputs come in.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def acquire(self, working_bytes: int = 0) -> M_co:
+        """The part, loaded and ready to run; ``working_bytes`` more will be needed while it runs."""
+        ...
+
+
+@dataclass(frozen=True)
+class PartSpec(Generic[M]):
+    """How one part of an engine comes to life.
+
+    Attributes:
+        name: ``vision``, ``llm``, ``detokenizer``...
+        build: ``ops -> module`` (see `ops.py` for what ``ops`` must offer); called on any device.
+        weights: the safetensors file with exactly the module's state dict.
+        prefix: only the file's keys under this prefix belong to the part; it is cut off.
+    """
+
+    name: str
+    build: Callable[[Any], M]
+    weights: Path
+    prefix: str = ""
+
+
+def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Assign ``state`` to ``module``, refusing missing, unknown and misshapen keys by name."""
+    own = module.state_dict()
+    missing = [key for key in own if key not in state]
+    unknown = [key for key in state if key not in own]
+    misshapen = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    for problem, keys in (
+        ("misses", missing),
+        ("has unknown", unknown),
+        ("has wrongly shaped", misshapen),
+    ):
+        if keys:
+            raise SeedStoryError(
+                f"{source} {problem} weights: {', '.join(keys[:MAX_NAMED_KEYS])}"
+                f"{' ...' if len(keys) > MAX_NAMED_KEYS else ''} ({len(keys)} in all). The file does "
+                "not fit this world's sizes: convert the official files again, or get the world anew."
+            )
+    module.load_state_dict(dict(state), strict=True, assign=True)

@@ -1,0 +1,99 @@
+"""How the next token is chosen and when a panel is finished: values only, no model and no loop.
+
+The loop that uses them is `decoding.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .errors import SeedStoryError
+from .types import Json
+
+
+class Picker(Protocol):
+    """Chooses one token id."""
+
+    def pick(self, scores: Tensor, generator: torch.Generator) -> int:
+        """``scores``: [V] fp32 on the CPU, after all rules -> id."""
+        ...
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """The likeliest token; the seed plays no part (as the reference runs)."""
+
+    def pick(self, scores: Tensor, generator: torch.Generator) -> int:
+        return int(scores.argmax())
+
+
+@dataclass(frozen=True)
+class Nucleus:
+    """Draws from the smallest set of tokens whose probability reaches ``top_p``."""
+
+    temperature: float = 0.7
+    top_p: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0 or not 0 < self.top_p <= 1:
+            raise SeedStoryError(
+                "Nucleus sampling needs temperature > 0 and 0 < top_p <= 1, got "
+                f"{self.temperature} and {self.top_p}. For the likeliest token use Greedy."
+            )
+
+    def pick(self, scores: Tensor, generator: torch.Generator) -> int:
+        probs, ids = torch.softmax(scores / self.temperature, dim=-1).sort(descending=True)
+        inside = probs.cumsum(-1) - probs < self.top_p  # always keeps the likeliest
+        drawn = torch.multinomial(probs * inside, 1, generator=generator)
+        return int(ids[drawn])
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Everything that decides a panel's text, given the seed.
+
+    Attributes:
+        picker: `Greedy` or `Nucleus`.
+        repetition_penalty: 1 = off; > 1 lowers the scores of ids already in this caption.
+        no_repeat_ngram: 0 = off; n = no n ids in a row twice within a caption.
+        max_caption_tokens: 0 = no cap; at the cap ``<img>`` is forced.
+        max_new_tokens: hard end of a panel, image tokens included (500 in the reference scripts).
+        stop_at_image: finish a panel at ``</img>``; False decodes on to EOS and takes the last
+            picture, as the reference does.
+        suppress: score given to picture tokens outside a picture. The reference sets exactly 0.0
+            (SPEC quirk 2), so that they can win when all other scores are negative; ``-inf`` never.
+    """
+
+    picker: Greedy | Nucleus = field(default_factory=Greedy)
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    max_caption_tokens: int = 0
+    max_new_tokens: int = 500
+    stop_at_image: bool = True
+    suppress: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.repetition_penalty <= 0:
+            raise SeedStoryError(f"repetition_penalty must be > 0, got {self.repetition_penalty}.")
+        if min(self.no_repeat_ngram, self.max_caption_tokens) < 0 or self.max_new_tokens < 1:
+            raise SeedStoryError(
+                "no_repeat_ngram and max_caption_tokens must be >= 0 and max_new_tokens >= 1, got "
+                f"{self.no_repeat_ngram}, {self.max_caption_tokens} and {self.max_new_tokens}."
+            )
+
+
+#: How the released scripts decode.
+REFERENCE = Sampling(stop_at_image=False)
+
+
+def describe(value: object) -> dict[str, Json]:
+    """A strategy dataclass as plain JSON for provenance: class name and fields."""
+    fields = {
+        key: describe(getattr(value, key)) if isinstance(item, dict) else item
+        for key, item in asdict(value).items()  # type: ignore[call-overload]
+    }
+    return {"class": type(value).__name__, **fields}

@@ -1,0 +1,24 @@
+"""Loads the package as ComfyUI does: by path, under no name that could shadow the host's modules."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parents[1]
+# ROOT stays off sys.path: our nodes/ must not shadow ComfyUI's nodes.py (python -m pytest adds cwd).
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+
+def load_package(name: str, folder: Path) -> ModuleType:
+    """Import ``folder`` as the package ``name`` without touching sys.path."""
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+load_package("seedstory_core", ROOT / "seedstory_core")
