@@ -22,3 +22,6 @@ def load_package(name: str, folder: Path) -> ModuleType:
 
 
 load_package("seedstory_core", ROOT / "seedstory_core")
+load_package("support", ROOT / "tests" / "support")
+
+pytest_plugins = ["support.fixtures"]

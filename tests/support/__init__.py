@@ -1,0 +1,1 @@
+"""Helpers of the tests; `conftest.py` imports this folder as the package ``support``."""
