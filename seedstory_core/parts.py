@@ -56,9 +56,13 @@ class PartSpec(Generic[M]):
     prefix: str = ""
 
 
-def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Assign ``state`` to ``module``, refusing missing, unknown and misshapen keys by name."""
-    own = module.state_dict()
+def check_fit(
+    own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], source: str
+) -> None:
+    """Refuse missing, unknown and misshapen keys of ``state`` by name; ``own`` is what is expected.
+
+    Only names and shapes are read, so both may be on the meta device.
+    """
     missing = [key for key in own if key not in state]
     unknown = [key for key in state if key not in own]
     misshapen = [
@@ -77,4 +81,9 @@ def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], source: st
                 f"{' ...' if len(keys) > MAX_NAMED_KEYS else ''} ({len(keys)} in all). The file does "
                 "not fit this world's sizes: convert the official files again, or get the world anew."
             )
+
+
+def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Assign ``state`` to ``module`` after `check_fit`."""
+    check_fit(module.state_dict(), state, source)
     module.load_state_dict(dict(state), strict=True, assign=True)
