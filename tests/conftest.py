@@ -1,4 +1,4 @@
-"""Loads the package as ComfyUI does: by path, under no name that could shadow the host's modules."""
+"""Loads the packages by path, as ComfyUI does, under no name that could shadow its modules."""
 
 import importlib.util
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
-# ROOT stays off sys.path: our nodes/ must not shadow ComfyUI's nodes.py (python -m pytest adds cwd).
+# ROOT stays off sys.path: our nodes/ must not shadow ComfyUI's nodes.py (-m pytest adds it).
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
 

@@ -21,7 +21,7 @@ CHROMIUM_PLACES = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/g
 
 
 def require(found: Path | None, what: str) -> Path:
-    """``found``, or a skip (a failure under SEEDSTORY_REQUIRE_COMFYUI=1) that says what is missing."""
+    """``found``, or a skip that names it (a failure under SEEDSTORY_REQUIRE_COMFYUI=1)."""
     if found is not None:
         return found
     if os.environ.get("SEEDSTORY_REQUIRE_COMFYUI") == "1":
