@@ -25,7 +25,7 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def human(size: float) -> str:
-    """1536 -> ``1.5 KB`` (decimal prefixes over 1024 bytes, as file managers show)."""
+    """1536 -> ``1.5 KB`` (steps of 1024)."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -1,0 +1,82 @@
+"""Atomic files: whole or absent, and a full disk is said plainly."""
+
+import errno
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from seedstory_core import files
+from seedstory_core.errors import SeedStoryError
+
+
+def test_replaces_and_leaves_no_temporary(tmp_path: Path):
+    target = tmp_path / "new" / "a.json"
+    files.atomic_write_json(target, {"text": "ä"})
+    files.atomic_write_bytes(target, b"second")
+    assert target.read_bytes() == b"second"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_nan_is_refused_before_anything_is_written(tmp_path: Path):
+    with pytest.raises(ValueError):
+        files.atomic_write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_pass_through(tmp_path: Path):
+    with pytest.raises(OSError) as caught, files.atomic_path(tmp_path / "a"):
+        raise OSError(errno.EACCES, "no")
+    assert caught.value.errno == errno.EACCES
+    assert not list(tmp_path.iterdir())
+
+
+def _write_over_the_limit(target: Path, limit: int, out) -> None:
+    import resource  # not on Windows
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        files.atomic_write_bytes(target, b"x" * (2 * limit))
+    except SeedStoryError as error:
+        out.put(str(error))
+    else:
+        out.put("")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs RLIMIT_FSIZE")
+def test_disk_full_names_bytes_and_keeps_the_old_file(tmp_path: Path):
+    """A file size limit makes write() fail as a full disk does, without filling one."""
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    context = multiprocessing.get_context("fork")
+    out = context.Queue()
+    process = context.Process(target=_write_over_the_limit, args=(target, 4096, out))
+    process.start()
+    message = out.get(timeout=30)
+    process.join(30)
+    assert "Disk full" in message and "8192 bytes" in message and "are free" in message
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_refuses_to_begin_without_room(tmp_path: Path):
+    free = files.free_bytes(tmp_path / "not" / "there" / "yet")
+    assert free > 0
+    with pytest.raises(SeedStoryError, match=f"{free + 10**15} bytes"):
+        files.require_space(tmp_path, free + 10**15, "Converting")
+    files.require_space(tmp_path, 1, "Converting")
+
+
+def test_sweep_removes_only_leftovers(tmp_path: Path):
+    (tmp_path / "keep.part").write_bytes(b"")
+    (tmp_path / ".a.bin.0123abcd.part").write_bytes(b"half")
+    assert [path.name for path in files.sweep_parts(tmp_path)] == [".a.bin.0123abcd.part"]
+    assert [path.name for path in tmp_path.iterdir()] == ["keep.part"]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 bytes"), (1536, "1.5 KB"), (5 << 30, "5.0 GB"), (3 << 40, "3.0 TB")]
+)
+def test_human(size: int, text: str):
+    assert files.human(size) == text
