@@ -53,19 +53,8 @@ def oldest_python() -> Path:
         text=True,
     ).stdout.strip()
     Path(inner, "parent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    subprocess.run(
-        [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--ignore-installed",
-            *OLDEST_PINS,
-        ],
-        check=True,
-    )
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--ignore-installed"]
+    subprocess.run([*pip, *OLDEST_PINS], check=True)
     stamp.write_text(wanted)
     return python
 

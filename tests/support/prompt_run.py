@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FINAL = {"execution_success", "execution_error", "execution_interrupted"}
 PREVIEW_TYPES = {1, 4}  # binary frames: a preview picture, the same with metadata
 Event = tuple[str, dict[str, Any]]
+Wanted = Callable[[str, dict[str, Any]], bool]
 
 
 class PromptRun:
@@ -34,9 +35,7 @@ class PromptRun:
         address = server.url.replace("http", "ws") + f"/ws?clientId={client_id}"
         self._socket = websocket.create_connection(address, timeout=30)
 
-    def wait_for(
-        self, wanted: Callable[[str, dict[str, Any]], bool], timeout: float = 120
-    ) -> Event:
+    def wait_for(self, wanted: Wanted, timeout: float = 120) -> Event:
         """The next event for which ``wanted(type, data)``; the end of the prompt is an error."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

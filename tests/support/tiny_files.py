@@ -1,4 +1,4 @@
-"""Writes SDXL files that are tiny but loadable by ComfyUI's stock loaders (with `TinySDXL` registered).
+"""Writes SDXL files that are tiny but fit ComfyUI's stock loaders (with `TinySDXL` registered).
 
 Needs ``comfy`` importable: the test-only custom node calls it inside the server, so that shapes and
 names come from the host's own modules. Weights are seeded, the same on every host.
@@ -104,9 +104,8 @@ def lora_state(rank: int = 4) -> dict[str, Tensor]:
     state = {}
     for key in LORA_KEYS:
         width = 64 if key.startswith("attn1") else 2048
-        state[f"{LORA_BLOCK}_{key}.lora_up.weight"] = (
-            torch.randn(64, rank, generator=generator) * 0.2
-        )
+        up = torch.randn(64, rank, generator=generator) * 0.2
+        state[f"{LORA_BLOCK}_{key}.lora_up.weight"] = up
         down = torch.randn(rank, width, generator=generator) * 0.2
         state[f"{LORA_BLOCK}_{key}.lora_down.weight"] = down
         state[f"{LORA_BLOCK}_{key}.alpha"] = torch.tensor(float(rank))
