@@ -1,0 +1,227 @@
+"""The only place where pictures change layout, range or size.
+
+A picture inside the library is uint8 [H, W, 3], RGB, on the CPU. Hosts bring float [B, H, W, C] in
+0..1, files bring anything Pillow reads, models want [B, 3, H, W]. Transparent pictures are laid on
+white: it is the paper of a picture book, and what users see in most viewers.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .errors import SeedStoryError
+from .types import to_uint8
+
+MAX_PIXELS = 128_000_000  # 8000 x 8000 is 64 million; more than this is a mistake or a bomb
+MAX_FILE = 512 << 20  # bytes
+ROWS = 256  # rows converted at once, which bounds the memory of float copies
+PNG_LEVEL = 4  # zlib level: half the time of Pillow's default for 4 % more bytes
+
+# CLIP's statistics, which Qwen's visual tokenizer uses (configs/processer/qwen_448_transform.yaml).
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def check_picture(image: Tensor, what: str = "picture") -> Tensor:
+    """``image`` itself if it is uint8 [H, W, 3] and not empty, else an error."""
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.numel():
+        raise SeedStoryError(
+            f"The {what} must be uint8 [height, width, 3] with at least one pixel, got "
+            f"{image.dtype} {list(image.shape)}."
+        )
+    check_pixels(image.shape[1], image.shape[0], what)
+    return image
+
+
+def check_pixels(width: int, height: int, what: str = "picture") -> None:
+    """Refuse sizes that no story needs and no memory holds."""
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise SeedStoryError(
+            f"The {what} has {width} x {height} pixels; it must have at least one and at most "
+            f"{MAX_PIXELS // 1_000_000} million. Scale it down first."
+        )
+
+
+def from_pil(image: Image.Image) -> Tensor:
+    """Any Pillow picture -> uint8 [H, W, 3]; turned upright by its EXIF data, laid on white."""
+    check_pixels(*image.size)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("I", "I;16", "I;16B", "F"):
+        upright = _eight_bits(upright)
+    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
+        upright = Image.new("RGBA", rgba.size, "white")
+        upright.alpha_composite(rgba)
+    return torch.from_numpy(np.array(upright.convert("RGB")))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit greyscale divided to 8 bits; wider integers and floats stretched to their range."""
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise SeedStoryError("The picture has pixels that are not numbers (NaN or infinite).")
+    top = 65535.0 if image.mode.startswith("I") and values.max() <= 65535 else values.max()
+    scaled = values.clip(0) * (255.0 / top if top > 0 else 0.0)
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """uint8 [H, W, 3] -> Pillow RGB."""
+    return Image.fromarray(check_picture(image).cpu().numpy())
+
+
+def read_picture(path: Path) -> Tensor:
+    """A picture file -> uint8 [H, W, 3].
+
+    Raises:
+        SeedStoryError: no such file, no picture, a truncated one, or a decompression bomb.
+    """
+    if not path.is_file():
+        raise SeedStoryError(f"There is no picture at {path}. Check the path.")
+    if path.stat().st_size > MAX_FILE:
+        raise SeedStoryError(
+            f"{path} is larger than {MAX_FILE >> 20} MB; that is no story picture."
+        )
+    with path.open("rb") as file:
+        return _decode(file, str(path))
+
+
+def decode_picture(data: bytes, source: str = "the data") -> Tensor:
+    """The bytes of a picture file -> uint8 [H, W, 3]; errors as `read_picture`."""
+    return _decode(io.BytesIO(data), source)
+
+
+def _decode(file: io.BufferedIOBase, source: str) -> Tensor:
+    try:
+        with warnings.catch_warnings():  # the size is checked before a pixel is decoded
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                check_pixels(*image.size, what=f"picture {source}")
+                return from_pil(image)
+    except Image.DecompressionBombError as error:
+        raise SeedStoryError(f"The picture {source} is too large: {error}") from error
+    except SeedStoryError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise SeedStoryError(
+            f"{source} is not a picture that can be read, or is damaged ({error}). "
+            "Expected a whole PNG, JPEG, WebP, BMP, GIF or TIFF file."
+        ) from error
+
+
+def encode_png(image: Tensor) -> bytes:
+    """uint8 [H, W, 3] -> PNG bytes; decoding gives the same pixels."""
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, "PNG", compress_level=PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def from_float(images: Tensor) -> list[Tensor]:
+    """float [B, H, W, C] or [H, W, C] in 0..1 (C = 1, 3 or 4) -> uint8 [H, W, 3] each.
+
+    Values beyond 0..1 are cut, alpha is laid on white, grey becomes RGB.
+
+    Raises:
+        SeedStoryError: another shape, an empty batch, NaN or infinite pixels.
+    """
+    batch = images[None] if images.ndim == 3 else images
+    if batch.ndim != 4 or batch.shape[-1] not in (1, 3, 4) or not batch.numel():
+        raise SeedStoryError(
+            "Expected pictures as [batch, height, width, channels] with 1, 3 or 4 channels and at "
+            f"least one pixel, got {list(images.shape)}."
+        )
+    check_pixels(batch.shape[2], batch.shape[1])
+    return [_rgb_bytes(image) for image in batch]
+
+
+def _rgb_bytes(image: Tensor) -> Tensor:
+    height, width, _ = image.shape
+    out = torch.empty(height, width, 3, dtype=torch.uint8)
+    for top in range(0, height, ROWS):  # bounded float copies, however large the picture
+        rows = image[top : top + ROWS]
+        if rows.is_floating_point() and not rows.isfinite().all():
+            raise SeedStoryError(
+                "The picture has pixels that are not numbers (NaN or infinite); the step that made "
+                "it failed. With fp16 VAEs, try the fp32 or bf16 setting."
+            )
+        if image.shape[-1] == 4:
+            unit = (rows.float() / (255 if rows.dtype == torch.uint8 else 1)).clamp(0, 1)
+            rows = unit[..., :3] * unit[..., 3:] + (1 - unit[..., 3:])
+        out[top : top + ROWS] = to_uint8(rows).expand(-1, -1, 3)
+    return out
+
+
+def to_float(images: Sequence[Tensor]) -> Tensor:
+    """uint8 [H, W, 3] each -> float [B, H, W, 3] in 0..1.
+
+    Pictures of other sizes are scaled into the size of the last one and centred on white, since a
+    batch has one size and the last picture of a story is a painted one.
+    """
+    if not images:
+        raise SeedStoryError("There is no picture to make a batch of.")
+    height, width = images[-1].shape[:2]
+    return torch.stack([contain(image, width, height).float() / 255 for image in images])
+
+
+def contain(image: Tensor, width: int, height: int) -> Tensor:
+    """The whole picture centred on a white ``width`` x ``height``; untouched if so sized."""
+    if image.shape[:2] == (height, width):
+        return image
+    picture = scale_to_fit(to_pil(image), width, height)
+    sheet = Image.new("RGB", (width, height), "white")
+    sheet.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
+    return from_pil(sheet)
+
+
+def scale_to_fit(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Largest version of ``image`` within the box, its aspect kept.
+
+    Pictures that go twice or more into the box grow by a whole factor, pixel for pixel, since small
+    pictures are mostly pixel art; others are resampled.
+    """
+    scale = min(width / image.width, height / image.height)
+    if scale >= 2:
+        return image.resize((image.width * int(scale), image.height * int(scale)), Image.NEAREST)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image if size == image.size else image.resize(size, Image.LANCZOS)
+
+
+def enlarge(image: Tensor, factor: int) -> Tensor:
+    """uint8 [H, W, 3] -> [H f, W f, 3]: every pixel a square of ``factor`` pixels."""
+    if factor < 1:
+        raise SeedStoryError(f"A picture can be enlarged by 1, 2, 3... times, not {factor}.")
+    check_pixels(image.shape[1] * factor, image.shape[0] * factor)
+    return image.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+
+
+def clip_input(images: Sequence[Tensor], size: int) -> Tensor:
+    """uint8 [H, W, 3] each -> fp32 [B, 3, size, size] as the visual tokenizer reads them.
+
+    Squashed to a square by Pillow's antialiased bilinear filter and normalised, exactly as the
+    reference does (src/processer/transforms.py:14, keep_ratio False; SPEC quirk 19).
+    """
+    if not images:
+        raise SeedStoryError("There is no picture to encode.")
+    squares = [to_pil(image).resize((size, size), Image.BILINEAR) for image in images]
+    pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))
+    unit = (pixels.float() / 255 - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)
+    return rearrange(unit, "B H W C -> B C H W").contiguous()
+
+
+def from_vae(pixels: Tensor) -> list[Tensor]:
+    """What a VAE decodes, float [B, 3, H, W] in -1..1 -> uint8 [H, W, 3] each."""
+    return from_float(rearrange(pixels.float().cpu() / 2 + 0.5, "B C H W -> B H W C"))
+
+
+def to_vae(images: Sequence[Tensor]) -> Tensor:
+    """uint8 [H, W, 3] each, of one size -> float [B, 3, H, W] in -1..1."""
+    return rearrange(torch.stack(list(images)).float() / 127.5 - 1, "B H W C -> B C H W")

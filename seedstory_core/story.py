@@ -1,0 +1,188 @@
+"""Operations on stories: pure functions from a story to a new story.
+
+A panel's ``uid`` is a hash chain over the telling: engine, world, characters, and for this panel
+and all before it the caption, the text, the origin, the token ids, the features and, of an opening,
+the given picture. Painted pictures, seeds and provenance stay out, so that painting anew does not
+make another story, and the same panels told twice are the same story.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import weakref
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .errors import SeedStoryError
+from .images import check_picture
+from .types import ImageFeatures, Json, Panel, Story, with_panel
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+#: Provenance key under which an opening remembers the digest of the picture it was begun with.
+GIVEN = "given_picture"
+
+_digests: dict[int, tuple[weakref.ref[Tensor], str]] = {}  # of pictures alive; never grows stale
+
+
+def append(story: Story, panel: Panel) -> Story:
+    """``story`` and ``panel`` at its end, its uid set.
+
+    Raises:
+        SeedStoryError: the story has ended, or the panel's features or picture are unusable.
+    """
+    if story.ended:
+        raise SeedStoryError(
+            f"The story {story.run!r} has ended ({story.closing!r}); no panel can follow. Rewind "
+            "it, or start a new one."
+        )
+    check_text(panel.caption + panel.text, f"caption of panel {len(story)}")
+    check_features(panel.features, f"panel {len(story)}")
+    if panel.image is not None:
+        check_picture(panel.image, f"picture of panel {len(story)}")
+    if panel.origin == "opening" and panel.image is not None and GIVEN not in panel.provenance:
+        given = {**panel.provenance, GIVEN: pixel_digest(panel.image)}
+        panel = replace(panel, provenance=given)
+    return with_panel(story, replace(panel, uid=next_uid(story, panel)))
+
+
+def next_uid(story: Story, panel: Panel) -> str:
+    """The uid of ``panel`` when it follows the last panel of ``story``."""
+    before = story.panels[-1].uid if story.panels else _root_uid(story)
+    digest = hashlib.sha256(before.encode())
+    fields = [panel.caption, panel.text, panel.origin, list(panel.token_ids)]
+    fields.append(panel.provenance.get(GIVEN) if panel.origin == "opening" else None)
+    digest.update(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode())
+    for space in sorted(panel.features):
+        tensor = panel.features[space]
+        digest.update(f"{space}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _root_uid(story: Story) -> str:
+    who = [
+        [who.name, who.phrase, [pixel_digest(image) for image in who.images]]
+        for who in story.characters
+    ]
+    body = json.dumps([story.engine, story.world.digest, who], separators=(",", ":"))
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    flat = tensor.detach().contiguous().reshape(-1)  # any shape -> its elements in order
+    return memoryview(flat.view(torch.uint8).numpy())
+
+
+def pixel_digest(image: Tensor) -> str:
+    """sha256 over size and pixels of a uint8 [H, W, 3] picture; computed once for each tensor."""
+    known = _digests.get(id(image))
+    if known is not None and known[0]() is image:
+        return known[1]
+    digest = hashlib.sha256(str(tuple(image.shape)).encode())
+    digest.update(_bytes(image))
+    key = id(image)
+    _digests[key] = (weakref.ref(image, lambda _: _digests.pop(key, None)), digest.hexdigest())
+    return digest.hexdigest()
+
+
+def attach_image(
+    story: Story, index: int, image: Tensor, paint: Mapping[str, Json] | None = None
+) -> Story:
+    """``story`` with uint8 [H, W, 3] as the picture of panel ``index``; ``paint`` says how made."""
+    index = check_index(story, index)
+    check_picture(image, f"picture for panel {index}")
+    panel = story.panels[index]
+    provenance = {key: value for key, value in panel.provenance.items() if key != "paint"}
+    if paint is not None:
+        provenance["paint"] = dict(paint)
+    painted = replace(panel, image=image, provenance=provenance)
+    return replace(story, panels=(*story.panels[:index], painted, *story.panels[index + 1 :]))
+
+
+def check_index(story: Story, index: int) -> int:
+    """``index`` of a panel, negative ones counted from the end, as a number from 0."""
+    if not -len(story) <= index < len(story):
+        raise SeedStoryError(
+            f"Story {story.run!r} has panels 0 to {len(story) - 1}, but panel {index} was "
+            "asked for."
+        )
+    return index % len(story)
+
+
+def unpainted(story: Story) -> tuple[int, ...]:
+    """Indices of the panels that have no picture yet."""
+    return tuple(i for i, panel in enumerate(story.panels) if panel.image is None)
+
+
+def features_of(story: Story, space: str) -> ImageFeatures:
+    """The features of all panels in one feature space, [N, L, D].
+
+    Raises:
+        SeedStoryError: a panel has none, or of another shape.
+    """
+    rows = [panel.features.get(space) for panel in story.panels]
+    lacking = [index for index, row in enumerate(rows) if row is None]
+    if lacking:
+        raise SeedStoryError(
+            f"Panels {lacking[:10]} of story {story.run!r} have no {space!r} features; it was told "
+            f"by {story.engine!r}. Tell it anew with the engine of this world."
+        )
+    found = [row for row in rows if row is not None]
+    shapes = {tuple(row.shape) for row in found}
+    if len(shapes) != 1:
+        raise SeedStoryError(
+            f"The {space!r} features of story {story.run!r} differ in shape ({sorted(shapes)}); "
+            "the story was mixed from different worlds."
+        )
+    return ImageFeatures(torch.stack(found), space, story.world)
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse text that no file can hold (lone surrogates, as from undecodable command lines)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SeedStoryError(
+            f"The {what} is not valid Unicode text (position {error.start}). Give it as UTF-8."
+        ) from error
+
+
+def check_features(features: Mapping[str, Tensor], what: str) -> None:
+    """Refuse features that no later panel could read."""
+    for space, tensor in features.items():
+        if not tensor.numel() or not 1 <= tensor.ndim <= 4:
+            raise SeedStoryError(
+                f"The {space!r} features of {what} have the shape {list(tensor.shape)}; expected "
+                "[tokens, width] with at least one element."
+            )
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise SeedStoryError(
+                f"The {space!r} features of {what} hold NaN or infinite numbers. They were made "
+                "with damaged weights or too little precision: check the world with "
+                "python -m seedstory_core doctor, or tell with fp32 or bf16."
+            )
+
+
+def check_story(story: Story, engine: Engine) -> None:
+    """Refuse a story that ``engine`` has not told: its features mean nothing to other weights."""
+    if not story.panels:
+        raise SeedStoryError("The story has no panel. Begin one with Start Story.")
+    if story.engine != engine.name:
+        raise SeedStoryError(
+            f"Story {story.run!r} was told by the engine {story.engine!r}, not by {engine.name!r}. "
+            f"Load a world of {story.engine!r}."
+        )
+    if story.world.digest != engine.world.digest:
+        raise SeedStoryError(
+            f"Story {story.run!r} was told with the world {story.world.name!r} "
+            f"({story.world.digest[:12]}), but the world loaded is {engine.world.name!r} "
+            f"({engine.world.digest[:12]}). Features of one world mean nothing to another: load "
+            f"the first, or start the story anew."
+        )
