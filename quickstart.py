@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+"""From a bare clone to a told story, or to a test report. Needs nothing but Python >= 3.10.
+
+    python quickstart.py               make the environment, start ComfyUI on the default world
+    python quickstart.py --headless    the same without a browser: writes the example's storybook
+    python quickstart.py test [...]    what the tests need, then pytest (further words go to it)
+
+Nothing outside this folder is changed: packages go to .venv, all else to .quickstart. An existing
+ComfyUI is only read ($COMFYUI_PATH, the one this clone lies in, comfy-cli's, ~/ComfyUI).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+WORK = ROOT / ".quickstart"
+PACK = "comfyui-seedstory"
+WORLD = "babble"
+EXAMPLE = "03-whole-story"
+
+COMFY_TAG = "v0.33.0"
+COMFY_SOURCE = "https://github.com/comfyanonymous/ComfyUI"
+TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+START_TIMEOUT = 240.0  # seconds; a first start compiles every module from a cold disk
+STORY_TIMEOUT = 1200.0
+
+
+class Stop(Exception):
+    """A reason to give up that the user can read."""
+
+
+def say(text: str) -> None:
+    print(f"[quickstart] {text}", flush=True)
+
+
+# ---- environment
+
+
+def find_comfy() -> Path | None:
+    """The ComfyUI to use: named, enclosing, comfy-cli's, in the home folder, or cloned before."""
+    named = os.environ.get("COMFYUI_PATH")
+    if named:
+        if not (Path(named) / "main.py").is_file():
+            raise Stop(f"COMFYUI_PATH is {named!r}, but there is no main.py in it.")
+        return Path(named).resolve()
+    places = [Path.home() / "comfy" / "ComfyUI", Path.home() / "ComfyUI", WORK / "ComfyUI"]
+    if ROOT.parent.name == "custom_nodes":
+        places.insert(0, ROOT.parents[1])
+    return next((place for place in places if (place / "main.py").is_file()), None)
+
+
+def clone_comfy() -> Path | None:
+    """The pinned ComfyUI in .quickstart, or None (said aloud) where it cannot be had."""
+    target = WORK / "ComfyUI"
+    say(f"no ComfyUI found; cloning {COMFY_TAG} from {COMFY_SOURCE}")
+    command = ["git", "clone", "--depth", "1", "--branch", COMFY_TAG, COMFY_SOURCE, str(target)]
+    try:
+        subprocess.run(
+            command, check=True, timeout=600, env=os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        shutil.rmtree(target, ignore_errors=True)
+        say(f"ComfyUI cannot be had here: {error}")
+        say("set COMFYUI_PATH to an existing one to see the nodes; the library works without it")
+        return None
+    return target
+
+
+def environment(comfy: Path | None, here: bool, extras: tuple[str, ...] = ()) -> Path:
+    """The interpreter to run with: .venv with all requirements, or (``here``) the running one."""
+    if here:
+        return Path(sys.executable)
+    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    lists = [ROOT / "requirements.txt"] + ([comfy / "requirements.txt"] if comfy else [])
+    wanted = [*TORCH, *extras]
+    for file in lists:
+        wanted += ["-r", str(file)]
+    content = [sys.version, *wanted, *(file.read_text() for file in lists)]
+    digest = hashlib.sha256("\n".join(content).encode()).hexdigest()
+    stamps = VENV / "seedstory-stamps"
+    if python.is_file() and stamps.is_file() and digest in stamps.read_text().split():
+        return python
+    say(f"installing into {VENV}: PyTorch and the requirements, several GB, minutes at first")
+    began = time.monotonic()
+    if not python.is_file():
+        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    subprocess.run(
+        [str(python), "-m", "pip", "install", "--progress-bar", "off", *wanted], check=True
+    )
+    with stamps.open("a") as stamp:
+        stamp.write(digest + "\n")
+    say(f"installed in {time.monotonic() - began:.0f} s")
+    return python
+
+
+def test_requirements() -> tuple[str, ...]:
+    """The ``test`` extra of pyproject.toml (read as text: Python 3.10 has no TOML reader)."""
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    line = next(line for line in lines if line.startswith("test = ["))
+    return tuple(json.loads(line.split("=", 1)[1]))
+
+
+# ---- ComfyUI
+
+
+def prepare_base(comfy: Path, python: Path) -> Path:
+    """A ComfyUI base directory of our own: linked pack, default world, the user's models too."""
+    base = WORK / "base"
+    for folder in ("custom_nodes", "models/seedstory", "input", "output", "user"):
+        (base / folder).mkdir(parents=True, exist_ok=True)
+    link_pack(base / "custom_nodes" / PACK)
+    kinds = [folder.name for folder in (comfy / "models").iterdir() if folder.is_dir()]
+    rows = [f"  {kind}: {json.dumps(kind)}" for kind in sorted(kinds)]
+    place = json.dumps(str(comfy / "models"))
+    text = "\n".join(["comfyui:", f"  base_path: {place}", *rows, ""])
+    (base / "extra_model_paths.yaml").write_text(text, encoding="utf-8")
+    world = base / "models" / "seedstory" / WORLD
+    if not (world / "world.json").is_file():
+        say(f"making the default world {WORLD!r}: seeded, untrained weights. It babbles.")
+        code = f"from seedstory_core.babble import make_world; make_world(Path({str(world)!r}))"
+        command = [str(python), "-c", f"from pathlib import Path; {code}"]
+        subprocess.run(command, cwd=ROOT, check=True)
+    return base
+
+
+def link_pack(link: Path) -> None:
+    """Make ``link`` show this clone: a symbolic link, on Windows a junction (needs no rights)."""
+    if link.exists():
+        return
+    try:
+        link.symlink_to(ROOT, target_is_directory=True)
+    except OSError:
+        if os.name != "nt":
+            raise
+        subprocess.run(["cmd", "/c", "mklink", "/J", str(link), str(ROOT)], check=True)
+
+
+def free_port(wanted: int) -> int:
+    """``wanted`` if nobody listens there, else any free port."""
+    for port in (wanted, 0):
+        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return probe.getsockname()[1]
+    raise Stop("No free port on 127.0.0.1.")
+
+
+def has_accelerator(python: Path) -> bool:
+    """Whether PyTorch sees a device other than the processor."""
+    code = "import torch; raise SystemExit(not torch.accelerator.is_available())"
+    return subprocess.run([str(python), "-c", code]).returncode == 0
+
+
+@contextlib.contextmanager
+def server(comfy: Path, python: Path, base: Path, port: int) -> Iterator[str]:
+    """ComfyUI's address while it runs; its log is .quickstart/comfyui.log."""
+    flags = ["--port", str(port), "--base-directory", str(base), "--disable-auto-launch"]
+    flags += ["--extra-model-paths-config", str(base / "extra_model_paths.yaml")]
+    flags += ["--database-url", f"sqlite:///{base / 'comfyui.db'}"]
+    if not has_accelerator(python):
+        flags.append("--cpu")
+    log = WORK / "comfyui.log"
+    say(f"starting ComfyUI from {comfy} (log: {log})")
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [str(python), "main.py", *flags], cwd=comfy, stdout=stream, stderr=subprocess.STDOUT
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for_server(url, process, log)
+            yield url
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+
+
+def wait_for_server(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when ComfyUI answers and knows our nodes."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            if any(name.startswith("SeedStory_") for name in call(url, "/object_info")):
+                return
+            raise Stop(f"ComfyUI runs, but the pack did not load; see {log}.")
+        time.sleep(0.5)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    raise Stop(f"ComfyUI did not start; the end of {log}:\n{tail}")
+
+
+def call(url: str, path: str, body: Any = None) -> Any:
+    """GET, or POST with ``body``; JSON in and out."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+# ---- the example
+
+
+def run_example(url: str, base: Path, out: Path) -> None:
+    """Queue the whole-story example; copy its page and story folder to ``out``."""
+    prompt = json.loads((ROOT / "workflows" / "api" / f"{EXAMPLE}.json").read_text("utf-8"))
+    try:
+        key = call(url, "/prompt", {"prompt": prompt})["prompt_id"]
+    except urllib.error.HTTPError as error:
+        raise Stop(f"ComfyUI refused the example: {error.read().decode()[:2000]}") from error
+    say("telling and painting; this takes a minute or two on a processor")
+    deadline = time.monotonic() + STORY_TIMEOUT
+    while not (history := call(url, f"/history/{key}")):
+        if time.monotonic() > deadline:
+            raise Stop(f"The example was not finished in {STORY_TIMEOUT:g} s.")
+        time.sleep(0.5)
+    status = history[key]["status"]
+    if status["status_str"] != "success":
+        raise Stop(f"The example failed: {json.dumps(status['messages'][-1])[:2000]}")
+    out.mkdir(parents=True, exist_ok=True)
+    for result in history[key]["outputs"].values():
+        for picture in result.get("images", ()):
+            if picture["type"] == "output":
+                place = base / "output" / picture["subfolder"] / picture["filename"]
+                shutil.copy(place, out)
+    stories = base / "output" / "seedstory"
+    newest = max(stories.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    shutil.copytree(newest, out / newest.name, dirs_exist_ok=True)
+    say(f"the storybook is in {out}")
+
+
+def tell_with_library(python: Path, out: Path) -> None:
+    """The same story without ComfyUI."""
+    say("telling the same story with the library")
+    command = [str(python), "-m", "seedstory_core", "tell", "--world", WORLD, "--panels", "4"]
+    subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
+    say(f"the storybook is in {out}")
+
+
+# ---- commands
+
+
+def demo(args: argparse.Namespace) -> None:
+    """Command one."""
+    WORK.mkdir(exist_ok=True)
+    out = Path(args.out).resolve()
+    comfy = find_comfy() or clone_comfy()
+    python = environment(comfy, args.here)
+    if comfy is None:
+        tell_with_library(python, out)
+        return
+    base = prepare_base(comfy, python)
+    with server(comfy, python, base, free_port(args.port)) as url:
+        if args.headless:
+            run_example(url, base, out)
+            return
+        say(
+            f"open {url}/?template={EXAMPLE}&source={PACK} and press Run (Ctrl-C here ends ComfyUI)"
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+
+
+def test(args: argparse.Namespace, words: list[str]) -> int:
+    """Command two; the exit code is pytest's, and so is the last line printed."""
+    comfy = find_comfy()
+    say(f"ComfyUI: {comfy or 'none found, its tests will be skipped'}")
+    python = environment(comfy, args.here, test_requirements())
+    settings = {"COMFYUI_PATH": str(comfy)} if comfy else {}
+    command = [str(python), "-m", "pytest", "-m", "not slow", *words]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | settings).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("command", nargs="?", choices=["test"], help="run the tests instead")
+    parser.add_argument("--headless", action="store_true", help="run the example and end")
+    parser.add_argument("--out", default="quickstart-out", help="folder for the storybook")
+    parser.add_argument("--port", type=int, default=8188, help="8188, or any free one if taken")
+    parser.add_argument("--here", action="store_true", help="use the running environment as it is")
+    args, words = parser.parse_known_args()
+    try:
+        if args.command == "test":
+            return test(args, words)
+        if words:
+            parser.error(f"unknown arguments: {' '.join(words)}")
+        demo(args)
+    except (Stop, subprocess.CalledProcessError) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
