@@ -1,0 +1,86 @@
+"""The library's own host: parts are loaded by memory map and stay until their owner is dropped."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from .engine import Host
+from .errors import SeedStoryError
+from .ops import cast_ops, torch_ops
+from .parts import Part, PartSpec, load_strict
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class LocalPart(Generic[M]):
+    """A part on one device, loaded at the first `acquire` and kept.
+
+    Args:
+        spec: how it is built and where its weights are.
+        device: where it computes.
+        dtype: what it computes in.
+        cast: leave the weights mapped in their file's dtype and cast each at use. A model larger
+            than memory runs so, slowly; otherwise it is converted once, into memory of its own.
+    """
+
+    def __init__(
+        self, spec: PartSpec[M], device: torch.device, dtype: torch.dtype, cast: bool = False
+    ) -> None:
+        if cast and device.type != "cpu":
+            raise SeedStoryError(
+                f"Mapped weights (cast=True) compute on the CPU only, not on {device}. "
+                "Load without cast there."
+            )
+        self.spec, self.device, self.dtype, self._cast = spec, device, dtype, cast
+        self._module: M | None = None
+
+    def acquire(self, working_bytes: int = 0) -> M:
+        """The loaded module.
+
+        Raises:
+            SeedStoryError: the file is damaged or does not fit the part.
+        """
+        if self._module is None:
+            self._module = self._load()
+        return self._module
+
+    def release(self) -> None:
+        """Drop the weights; the next `acquire` loads them again."""
+        self._module = None
+
+    def _load(self) -> M:
+        ops: Any = cast_ops if self._cast else torch_ops
+        with torch.device("meta"):
+            module = self.spec.build(ops)
+        load_strict(module, read_part(self.spec), str(self.spec.weights))
+        module.eval().requires_grad_(False)
+        return module if self._cast else module.to(self.device, self.dtype)
+
+
+def read_part(spec: PartSpec[Any]) -> dict[str, Tensor]:
+    """The part's tensors, mapped from its file, with the prefix cut off."""
+    try:
+        with safe_open(spec.weights, framework="pt") as file:
+            return {
+                key.removeprefix(spec.prefix): file.get_tensor(key)
+                for key in file.keys()
+                if key.startswith(spec.prefix)
+            }
+    except (SafetensorError, OSError) as error:
+        raise SeedStoryError(
+            f"{spec.weights} cannot be read as safetensors; it is damaged or cut short ({error}). "
+            "Copy or convert the world again."
+        ) from error
+
+
+def local_host(device: torch.device, dtype: torch.dtype, cast: bool = False) -> Host:
+    """A host whose parts are `LocalPart`."""
+
+    def host(spec: PartSpec[Any]) -> Part[Any]:
+        return LocalPart(spec, device, dtype, cast)
+
+    return host
