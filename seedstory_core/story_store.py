@@ -129,7 +129,7 @@ def save_story(folder: Path, story: Story) -> None:
     data = {
         "format": FORMAT,
         "version": VERSION,
-        "run": story.run,
+        "run": story.run.encode(errors="replace").decode(),
         "engine": story.engine,
         "world": {"name": story.world.name, "digest": story.world.digest},
         "closing": known.get("closing") if further else story.closing,
