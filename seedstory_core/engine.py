@@ -129,6 +129,13 @@ class Engine(Protocol):
         """
         ...
 
+    def park(self) -> None:
+        """Move what is kept on the device between calls, as a KV cache, out of other models' way.
+
+        Hosts call it when a piece of telling is done; the next call brings it back.
+        """
+        ...
+
 
 #: Lets a host say how a part lives: `parts.LocalPart`, or ComfyUI's in the node layer.
 Host = Callable[[PartSpec], Part]
