@@ -1,0 +1,37 @@
+"""The ComfyUI nodes: each declares its sockets, calls the library once, and hands the result on.
+
+Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `conditioning`, `painting`,
+`panels`, `book`, `loop`. `host` is the only place that talks to ComfyUI's machinery.
+"""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import book, conditioning, host, loaders, loop, painting, panels, settings, starting, telling
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    *loaders.NODES,
+    *starting.NODES,
+    *telling.NODES,
+    *settings.NODES,
+    *conditioning.NODES,
+    *painting.NODES,
+    *panels.NODES,
+    *book.NODES,
+    *loop.NODES,
+)
+
+host.register_folders()  # at import, since old hosts never call on_load
+
+
+class SeedStoryExtension(ComfyExtension):
+    """What ComfyUI asks for the pack's nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return list(NODES)
+
+
+async def comfy_entrypoint() -> SeedStoryExtension:
+    """ComfyUI's way in."""
+    return SeedStoryExtension()

@@ -1,0 +1,64 @@
+"""The one adapter to ComfyUI: folders, memory management, progress, sampling, graph rewriting.
+
+Nodes call these functions and never ComfyUI's own. `comfy.*` is imported inside functions, so that
+importing the pack stays light and touches no device.
+"""
+
+from .conditioning import patch_model, to_conditioning
+from .display import saved_panels, text_ui
+from .folders import (
+    find_story,
+    fonts_folder,
+    open_named_world,
+    register_folders,
+    stories_folder,
+    story_choices,
+    story_folder,
+    world_choices,
+)
+from .graph import PromptGraph
+from .pages import font_names, layout_names, story_pages
+from .parts import PRECISIONS, comfy_host
+from .progress import Reporter, interruptible, parking
+from .sampling import (
+    ReferenceNoise,
+    SamplerSettings,
+    largest_sigma,
+    paint_one,
+    sampler_names,
+    scheduler_names,
+)
+from .schema import schema
+from .unet import load_painter
+
+__all__ = [
+    "PRECISIONS",
+    "PromptGraph",
+    "ReferenceNoise",
+    "Reporter",
+    "SamplerSettings",
+    "comfy_host",
+    "find_story",
+    "font_names",
+    "fonts_folder",
+    "interruptible",
+    "largest_sigma",
+    "layout_names",
+    "load_painter",
+    "open_named_world",
+    "paint_one",
+    "parking",
+    "patch_model",
+    "register_folders",
+    "sampler_names",
+    "saved_panels",
+    "scheduler_names",
+    "schema",
+    "stories_folder",
+    "story_choices",
+    "story_folder",
+    "story_pages",
+    "text_ui",
+    "to_conditioning",
+    "world_choices",
+]

@@ -1,0 +1,32 @@
+"""The running prompt as a graph, for nodes that rewrite it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PromptGraph:
+    """Read access to the nodes of the running prompt that stand beside one node.
+
+    Nodes that another expansion made are left out: they belong to that expansion's own level.
+    """
+
+    def __init__(self, dynprompt: Any, beside: str) -> None:
+        self._prompt = dynprompt
+        level = dynprompt.get_parent_node_id(beside)
+        self.nodes: dict[str, dict[str, Any]] = {
+            node_id: dynprompt.get_node(node_id)
+            for node_id in dynprompt.all_node_ids()
+            if dynprompt.get_parent_node_id(node_id) == level
+        }
+
+    def display_id(self, node_id: str) -> str:
+        """Id of the node that users see for ``node_id``."""
+        return self._prompt.get_display_node_id(node_id)
+
+    def is_output(self, node_id: str) -> bool:
+        """Whether the node runs for its own sake, as a preview or a saver does."""
+        import nodes  # ComfyUI's own registry: this pack is never on sys.path
+
+        kind = nodes.NODE_CLASS_MAPPINGS.get(self.nodes[node_id]["class_type"])
+        return bool(getattr(kind, "OUTPUT_NODE", False))

@@ -1,0 +1,149 @@
+"""Engine parts under ComfyUI's memory management."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from ...seedstory_core.errors import SeedStoryError
+from ...seedstory_core.ops import torch_ops
+from ...seedstory_core.parts import Part, PartSpec, check_fit
+
+M = TypeVar("M", bound=nn.Module)
+
+#: Precision choices of the loader. ``auto``: see `_best_dtype`.
+PRECISIONS: dict[str, torch.dtype | None] = {
+    "auto": None,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp32": torch.float32,
+}
+
+
+def comfy_host(precision: str) -> Callable[[PartSpec], Part]:
+    """A host for `open_engine` whose parts live in ComfyUI's model management."""
+    import comfy.model_management as management
+
+    device = management.get_torch_device()
+    dtype = PRECISIONS[precision] or _best_dtype(device)
+
+    def host(spec: PartSpec[M]) -> Part[M]:
+        return ComfyPart(spec, device, dtype)
+
+    return host
+
+
+def _best_dtype(device: torch.device) -> torch.dtype:
+    """fp16 as the reference runs, bf16 where only that works, fp32 on the CPU."""
+    import comfy.model_management as management
+
+    if management.should_use_fp16(device, prioritize_performance=False):
+        return torch.float16
+    if management.should_use_bf16(device):
+        return torch.bfloat16
+    return torch.float32
+
+
+class ComfyPart(Generic[M]):
+    """A part that ComfyUI loads, offloads (wholly or layer by layer) and frees.
+
+    Weights keep the precision of their file and are cast layer by layer at use. The module is made
+    at the first `acquire`; nothing refers back from it to here, so it is freed with its last owner.
+    """
+
+    def __init__(self, spec: PartSpec[M], device: torch.device, dtype: torch.dtype) -> None:
+        self.spec = spec
+        self.device = device
+        self.dtype = dtype
+        self.patcher: Any = None
+
+    def acquire(self, working_bytes: int = 0) -> M:
+        """The part on its device, other models moved aside as needed."""
+        import comfy.model_management as management
+
+        if self.patcher is None:
+            self.patcher = self._make_patcher()
+        management.load_models_gpu([self.patcher], memory_required=working_bytes)
+        return self.patcher.model
+
+    def is_dynamic(self) -> bool:
+        """Whether the host pages the weights in by itself; true before loading if it will."""
+        if self.patcher is None:
+            return patcher_class().__name__ != "ModelPatcher"
+        return bool(getattr(self.patcher, "is_dynamic", bool)())
+
+    def _make_patcher(self) -> Any:
+        import comfy.model_management as management
+
+        module = load_module(self.spec, self.dtype)
+        return patcher_class()(
+            module, load_device=self.device, offload_device=management.unet_offload_device()
+        )
+
+
+def load_module(spec: PartSpec[M], dtype: torch.dtype) -> M:
+    """The part built with ComfyUI's layers around the mapped weights of its file.
+
+    Names and shapes are compared with a plain copy on the meta device first: under ComfyUI's
+    dynamic memory a layer has no weight before loading, and a missing one would become zeros.
+    """
+    state = read_weights(spec)
+    with torch.device("meta"):
+        expected = spec.build(torch_ops).state_dict()
+        check_fit(expected, state, str(spec.weights))
+        module = spec.build(_operations(state, dtype))
+    module.load_state_dict(state, strict=False, assign=True)
+    module.eval().requires_grad_(False)
+    left = [name for name, value in _all_tensors(module) if value.is_meta]
+    assert not left, f"{spec.name} computes tensors while it is built: {left}"
+    return module
+
+
+def read_weights(spec: PartSpec) -> dict[str, torch.Tensor]:
+    """The part's tensors, mapped from the file, under the names of its state dict."""
+    state, start = read_weights_file(spec.weights), len(spec.prefix)
+    return {key[start:]: value for key, value in state.items() if key.startswith(spec.prefix)}
+
+
+def read_weights_file(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file, mapped.
+
+    Raises:
+        SeedStoryError: the file is missing or damaged.
+    """
+    import comfy.utils
+    from safetensors import SafetensorError
+
+    if not path.is_file():
+        raise SeedStoryError(f"The weights {path} are missing. Copy the world's folder anew.")
+    try:
+        return comfy.utils.load_torch_file(str(path), safe_load=True)
+    except (SafetensorError, ValueError, OSError, RuntimeError) as error:
+        raise SeedStoryError(
+            f"{path} is damaged or not a safetensors file ({error}). Compare it with: "
+            "python -m seedstory_core doctor"
+        ) from error
+
+
+def _operations(state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> Any:
+    """ComfyUI's layers: casting ones unless all weights are in the computing precision already."""
+    import comfy.ops
+
+    dtypes = {value.dtype for value in state.values()}
+    same = dtypes.pop() if len(dtypes) == 1 else None
+    return comfy.ops.pick_operations(same, dtype) if same else comfy.ops.manual_cast
+
+
+def patcher_class() -> Any:
+    """Looked up at each call: ComfyUI replaces it after start when it can page weights."""
+    import comfy.model_patcher as model_patcher
+
+    return getattr(model_patcher, "CoreModelPatcher", model_patcher.ModelPatcher)
+
+
+def _all_tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]

@@ -1,0 +1,72 @@
+"""Progress, live text and interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ...seedstory_core.engine import Engine
+
+
+def interruptible() -> None:
+    """Raise ComfyUI's interruption if the user asked for it."""
+    import comfy.model_management
+
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+class Reporter:
+    """The library's `Progress` on the node that is running: bar, text, and the stop button.
+
+    A node with several equal stages, as one per panel, shows them on one bar: see `next_stage`.
+    """
+
+    def __init__(self, stages: int = 1) -> None:
+        import comfy.utils
+
+        self._bar: Any = comfy.utils.ProgressBar(max(1, stages))
+        self._stages = max(1, stages)
+        self._stage = 0
+        self._note = ""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        self.step(done, total)
+        if note and note != self._note:
+            self._note = note
+            _send_text(note)
+
+    def step(self, done: int, total: int, picture: tuple | None = None) -> None:
+        """``done`` of ``total`` steps of this stage; ``picture``: ("JPEG", PIL, max side)."""
+        interruptible()
+        total = max(1, total)
+        done = self._stage * total + min(done, total)
+        self._bar.update_absolute(done, self._stages * total, picture)
+
+    def next_stage(self) -> None:
+        """The current stage is done."""
+        self._stage += 1
+        self._bar.update_absolute(self._stage, self._stages)
+
+
+def _send_text(text: str) -> None:
+    """Show ``text`` on the visible node while it runs; clones of a loop show on their original."""
+    from comfy_execution.progress import get_progress_state
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    context = get_executing_context()
+    server = getattr(PromptServer, "instance", None)
+    if context is None or server is None:
+        return
+    prompt = get_progress_state().dynprompt
+    server.send_progress_text(text, prompt.get_display_node_id(context.node_id))
+
+
+@contextmanager
+def parking(engine: Engine) -> Iterator[None]:
+    """Whatever happens inside, ``engine`` leaves the device to other models afterwards."""
+    try:
+        yield
+    finally:
+        engine.park()

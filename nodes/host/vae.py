@@ -1,0 +1,96 @@
+"""A world's own autoencoder as ComfyUI's VAE, in any number of levels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...seedstory_core.errors import SeedStoryError
+from ...seedstory_core.parts import check_fit
+from ...seedstory_core.world import World
+from .parts import read_weights_file
+
+NORM_GROUPS = 32  # fixed in ComfyUI's autoencoder
+
+#: diffusers' names -> ComfyUI's; ``up`` levels are counted from the other end.
+RENAMES: tuple[tuple[str, str], ...] = (
+    (r"\.down_blocks\.(\d+)\.resnets\.", r".down.\1.block."),
+    (r"\.down_blocks\.(\d+)\.downsamplers\.0\.", r".down.\1.downsample."),
+    (r"\.up_blocks\.(\d+)\.resnets\.", r".up.<\1>.block."),
+    (r"\.up_blocks\.(\d+)\.upsamplers\.0\.", r".up.<\1>.upsample."),
+    (r"\.mid_block\.resnets\.0\.", ".mid.block_1."),
+    (r"\.mid_block\.resnets\.1\.", ".mid.block_2."),
+    (r"\.mid_block\.attentions\.0\.group_norm\.", ".mid.attn_1.norm."),
+    (r"\.mid_block\.attentions\.0\.to_([qkv])\.", r".mid.attn_1.\1."),
+    (r"\.mid_block\.attentions\.0\.to_out\.0\.", ".mid.attn_1.proj_out."),
+    (r"\.conv_shortcut\.", ".nin_shortcut."),
+    (r"\.conv_norm_out\.", ".norm_out."),
+)
+
+
+def load_vae(world: World) -> Any:
+    """The VAE of ``world``, from a file with diffusers' AutoencoderKL names.
+
+    Raises:
+        SeedStoryError: its configuration or weights do not fit ComfyUI's autoencoder.
+    """
+    import comfy.sd
+    from comfy.ldm.models.autoencoder import AutoencoderKL
+
+    config = (world.painter or {}).get("vae") or {}
+    params = vae_settings(config)
+    levels = len(params["ddconfig"]["ch_mult"])
+    state = rename(read_weights_file(world.file("vae")), levels)
+    with torch.device("meta"):
+        expected = AutoencoderKL(**params).state_dict()
+    check_fit(expected, state, str(world.file("vae")))
+    vae = comfy.sd.VAE(sd=state, config={"params": params})
+    vae.downscale_ratio = vae.upscale_ratio = 2 ** (levels - 1)
+    vae.latent_channels = params["embed_dim"]
+    return vae
+
+
+def vae_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A diffusers AutoencoderKL configuration as the arguments of ComfyUI's AutoencoderKL."""
+    channels = [int(c) for c in config.get("block_out_channels", ())]
+    bad = [c for c in channels if c % channels[0] or c % NORM_GROUPS]
+    if not channels or bad or config.get("norm_num_groups", NORM_GROUPS) != NORM_GROUPS:
+        raise SeedStoryError(
+            f"The world's VAE has block_out_channels {channels} in {config.get('norm_num_groups')} "
+            f"groups; ComfyUI's needs multiples of the first, in {NORM_GROUPS} groups."
+        )
+    latent = int(config.get("latent_channels", 4))
+    ddconfig = {
+        "double_z": True,
+        "z_channels": latent,
+        "resolution": int(config.get("sample_size", 256)),
+        "in_channels": int(config.get("in_channels", 3)),
+        "out_ch": int(config.get("out_channels", 3)),
+        "ch": channels[0],
+        "ch_mult": [c // channels[0] for c in channels],
+        "num_res_blocks": int(config.get("layers_per_block", 1)),
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+    return {"ddconfig": ddconfig, "embed_dim": latent}
+
+
+def rename(state: Mapping[str, Tensor], levels: int) -> dict[str, Tensor]:
+    """``state`` under ComfyUI's names; unknown names stay, for the check that follows.
+
+    Attention is linear layers in diffusers and 1x1 convolutions in ComfyUI: [O, I] -> [O, I, 1, 1].
+    """
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = key
+        for pattern, replacement in RENAMES:
+            name = re.sub(pattern, replacement, name)
+        name = re.sub(r"<(\d+)>", lambda found: str(levels - 1 - int(found[1])), name)
+        if ".mid.attn_1." in name and value.ndim == 2:
+            value = value[:, :, None, None]
+        renamed[name] = value
+    return renamed

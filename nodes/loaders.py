@@ -1,0 +1,97 @@
+"""Load World and Load World Painter."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..seedstory_core.engine import open_engine
+from . import host, types
+from .types import EngineHandle
+
+CATEGORY = "SEED-Story/load"
+
+
+class LoadWorld(io.ComfyNode):
+    """A world folder -> handles to its parts."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        worlds = host.world_choices()
+        return host.schema(
+            node_id="SeedStory_LoadWorld",
+            display_name="Load World",
+            category=CATEGORY,
+            description="Opens a world: the weights of one story series. Nothing is loaded until "
+            "a node uses it, and ComfyUI moves each part in and out of memory as needed.",
+            search_aliases=["seed story", "story model", "load story model"],
+            inputs=[
+                io.Combo.Input(
+                    "world",
+                    options=worlds,
+                    default=worlds[0],
+                    tooltip="Folder in models/seedstory. 'babble' is always there: a tiny "
+                    "untrained world, made at first use, whose stories mean nothing.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=list(host.PRECISIONS),
+                    default="auto",
+                    tooltip="What the parts compute in. auto: fp16 on a GPU as the reference does, "
+                    "fp32 on the CPU. Try bf16 or fp32 if features become NaN.",
+                ),
+            ],
+            outputs=[
+                types.Llm.Output(display_name="llm", tooltip="Tells panels: text and features."),
+                types.Vision.Output(display_name="vision", tooltip="Turns pictures into features."),
+                types.Detokenizer.Output(
+                    display_name="detokenizer",
+                    tooltip="Turns features into a sampler's conditioning.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, world: str, precision: str) -> io.NodeOutput:
+        opened = host.open_named_world(world)
+        engine = open_engine(opened, host.comfy_host(precision))
+        parts = ("llm", "vision", "detokenizer")
+        return io.NodeOutput(*(EngineHandle(engine, part, opened) for part in parts))
+
+
+class LoadWorldPainter(io.ComfyNode):
+    """A world's own UNet and VAE -> MODEL and VAE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        worlds = host.world_choices()
+        return host.schema(
+            node_id="SeedStory_LoadWorldPainter",
+            display_name="Load World Painter",
+            category=CATEGORY,
+            description="MODEL and VAE of a world that brings its own painter. Worlds that "
+            "change an SDXL base have none: use Load Checkpoint and Apply De-tokenizer for those.",
+            search_aliases=["story painter", "story unet"],
+            inputs=[
+                io.Combo.Input(
+                    "world",
+                    options=worlds,
+                    default=worlds[0],
+                    tooltip="Folder in models/seedstory; the same world as in Load World.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The world's diffusion model."),
+                io.Vae.Output(
+                    display_name="vae",
+                    tooltip="The world's VAE. Worlds without one need Load VAE (SDXL's).",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, world: str) -> io.NodeOutput:
+        model, vae = host.load_painter(host.open_named_world(world))
+        return io.NodeOutput(model, vae)
+
+
+NODES: tuple[type[io.ComfyNode], ...] = (LoadWorld, LoadWorldPainter)

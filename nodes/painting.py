@@ -1,0 +1,173 @@
+"""Paint Story: every panel through ComfyUI's own samplers, live and kept at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..seedstory_core.errors import SeedStoryError
+from ..seedstory_core.images import to_float
+from ..seedstory_core.story import attach_image, check_story
+from ..seedstory_core.story_store import keep
+from ..seedstory_core.types import Json, PaintSettings, Story
+from . import host, types
+from .conditioning import CATEGORY, panel_size, sizes
+from .settings import MAX_SEED, world_scheduler
+from .types import EngineHandle
+from .values import told
+
+
+class PaintStory(io.ComfyNode):
+    """A told story -> the same story with pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="SeedStory_PaintStory",
+            display_name="Paint Story",
+            category=CATEGORY,
+            description="Paints the panels one after the other with ComfyUI's samplers, shows "
+            "each while it grows, and keeps it on disk as soon as it is finished.",
+            search_aliases=["render story", "ksampler story"],
+            has_intermediate_output=True,
+            inputs=[
+                types.Story.Input("story", tooltip="A story from the telling nodes or Load Story."),
+                io.Model.Input(
+                    "model", tooltip="From Apply De-tokenizer or Load World Painter; LoRAs welcome."
+                ),
+                io.Vae.Input(
+                    "vae", tooltip="SDXL's VAE, or the world's own from Load World Painter."
+                ),
+                types.Detokenizer.Input(
+                    "detokenizer", tooltip="From Load World: the world that told the story."
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="Sampling steps for each panel. Plays no part when SIGMAS are "
+                    "connected.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=7.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="How strongly pictures follow the features. The reference uses 7.5.",
+                ),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=host.sampler_names(),
+                    default="euler",
+                    tooltip="The sampling method. The reference uses euler.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=host.scheduler_names(),
+                    default="normal",
+                    tooltip="The noise schedule. Plays no part when SIGMAS are connected.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=42,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="Seed of the noise.",
+                ),
+                io.Boolean.Input(
+                    "same_noise",
+                    default=True,
+                    tooltip="On: every panel starts from one noise, as in the reference, which "
+                    "keeps them alike. Off: panel i uses seed + i.",
+                ),
+                io.Boolean.Input(
+                    "repaint",
+                    default=False,
+                    tooltip="Off: only panels without a picture. On: all told panels; earlier "
+                    "pictures are kept beside the new ones on disk.",
+                ),
+                *sizes(),
+                io.Sigmas.Input(
+                    "sigmas",
+                    optional=True,
+                    tooltip="Own noise levels, as from Reference Sigmas; the noise is then "
+                    "scaled as diffusers does.",
+                ),
+            ],
+            outputs=[
+                types.Story.Output(display_name="story", tooltip="The painted story."),
+                io.Image.Output(
+                    display_name="images",
+                    tooltip="Pictures of all told panels (without the opening), as one batch.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        story: Story,
+        model: Any,
+        vae: Any,
+        detokenizer: EngineHandle,
+        repaint: bool,
+        **how: Any,
+    ) -> io.NodeOutput:
+        check_story(story, detokenizer.engine)
+        indices = [i for i in told(story) if repaint or story.panels[i].image is None]
+        for painted in paint(story, indices, model, vae, detokenizer, **how):
+            story = painted
+            keep(host.stories_folder(), story)
+        pictures = [p.image for p in (story.panels[i] for i in told(story)) if p.image is not None]
+        if not pictures:
+            raise SeedStoryError(
+                f"Story {story.run!r} has no told panel to paint. Tell some first."
+            )
+        return io.NodeOutput(story, to_float(pictures))
+
+
+def paint(
+    story: Story,
+    indices: list[int],
+    model: Any,
+    vae: Any,
+    detokenizer: EngineHandle,
+    *,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    seed: int,
+    same_noise: bool,
+    width: int,
+    height: int,
+    sigmas: Tensor | None = None,
+) -> Iterator[Story]:
+    """The story with one more picture each time, in the order of ``indices``."""
+    plan = PaintSettings(steps, cfg, seed, panel_size(detokenizer, width, height), same_noise)
+    size = plan.size or detokenizer.world.panel_size
+    sampler = host.SamplerSettings(
+        steps, cfg, sampler_name, scheduler, sigmas, world_scheduler(detokenizer)
+    )
+    reporter = host.Reporter(len(indices))
+    for index in indices:
+        reporter(0, 1, f"panel {index}: {story.panels[index].caption}")
+        conditioning = detokenizer.engine.condition(story, index)
+        noise_seed = plan.seed_of(index) & MAX_SEED
+        picture = host.paint_one(model, vae, conditioning, size, noise_seed, sampler, reporter)
+        note: dict[str, Json] = {"sampler": sampler_name, "cfg": cfg, "seed": noise_seed}
+        note |= {"steps": len(sigmas) - 1} if sigmas is not None else {"steps": steps}
+        note["scheduler"] = scheduler if sigmas is None else "given sigmas"
+        story = attach_image(story, index, picture, note)
+        reporter.next_stage()
+        yield story
+
+
+NODES: tuple[type[io.ComfyNode], ...] = (PaintStory,)
