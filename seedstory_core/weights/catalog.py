@@ -38,7 +38,7 @@ class OutsideFile:
         revision: commit, or a branch name where no commit is known.
         bytes: size, or None where unknown.
         sha256: 64 hex digits, or `UNKNOWN`.
-        folder: where it goes, relative to the models folder; the file keeps its bare name.
+        folder: where it goes in ComfyUI's models folder; the file keeps its bare name.
         purpose: what it is for.
         sure: the file's name and place are known, not inferred.
     """
@@ -97,6 +97,9 @@ LICENCES: dict[str, Licence] = {
     "mit": Licence("MIT", "https://opensource.org/license/mit", "Free use with notice."),
 }
 
+#: Where first downloads are recorded, relative to the models folder.
+LOCK = "seedstory/official/downloads.json"
+
 _SEED_STORY = "TencentARC/SEED-Story"
 _QWEN = "Qwen/Qwen-VL-Chat"
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
@@ -116,7 +119,7 @@ def _official(key: str, group: str, filename: str, folder: str, purpose: str) ->
         None,
         UNKNOWN,
         licences,
-        f"official/{folder}",
+        f"seedstory/official/{folder}",
         purpose,
         sure=group == "tokenizer",
     )
@@ -132,7 +135,7 @@ def _qwen(name: str, purpose: str) -> OutsideFile:
         None,
         UNKNOWN,
         ("tongyi-qianwen",),
-        "official/qwen-vl-chat",
+        "seedstory/official/qwen-vl-chat",
         purpose,
     )
 
@@ -193,7 +196,7 @@ CATALOG: tuple[OutsideFile, ...] = (
         5_135_149_760,
         "83e012a805b84c7ca28e5646747c90a243c65c8ba4f070e2d7ddc9d74661e139",
         ("openrail++",),
-        "official/sdxl/unet",
+        "seedstory/official/sdxl/unet",
         "the UNet alone; the base for convert and for telling without ComfyUI",
     ),
     OutsideFile(
@@ -205,7 +208,7 @@ CATALOG: tuple[OutsideFile, ...] = (
         1_680,
         "30ebc70750223e59006f7f2b4e1e6c102570aa19a9c4ae3e1fbe7591332dbae6",
         ("openrail++",),
-        "official/sdxl/unet",
+        "seedstory/official/sdxl/unet",
         "its configuration",
     ),
     OutsideFile(
@@ -217,7 +220,7 @@ CATALOG: tuple[OutsideFile, ...] = (
         167_335_342,
         "bcb60880a46b63dea58e9bc591abe15f8350bde47b405f9c38f4be70c6161e68",
         ("openrail++",),
-        "official/sdxl/vae",
+        "seedstory/official/sdxl/vae",
         "the VAE alone, for telling without ComfyUI",
     ),
     OutsideFile(
@@ -229,7 +232,7 @@ CATALOG: tuple[OutsideFile, ...] = (
         642,
         "0b331c8ac22ded5f9997a144a575c1d113d6169aff262c353f39015bd24a6264",
         ("openrail++",),
-        "official/sdxl/vae",
+        "seedstory/official/sdxl/vae",
         "its configuration",
     ),
     OutsideFile(
