@@ -7,8 +7,9 @@ joins here as a class of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from .errors import SeedStoryError
 
@@ -31,7 +32,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Window:
-    """The newest ``size`` panels are in view, as in the reference (gen_george.py: window_size = 8)."""
+    """The newest ``size`` panels are in view, as in gen_george.py (window_size = 8)."""
 
     size: int = 8
 
@@ -41,3 +42,19 @@ class Window:
 
     def first_visible(self, panels: int) -> int:
         return max(0, panels - self.size)
+
+
+def restore(data: Mapping[str, Any]) -> Dense | Window:
+    """What `sampling.describe` wrote of a policy, as in a world's defaults.
+
+    Raises:
+        SeedStoryError: a policy that this version does not know.
+    """
+    kinds = {"Dense": Dense, "Window": Window}
+    fields = {key: value for key, value in data.items() if key != "class"}
+    try:
+        return kinds[data["class"]](**fields)
+    except (KeyError, TypeError) as error:
+        raise SeedStoryError(
+            f"Unknown context policy {dict(data)!r:.200} ({error}); update the pack."
+        ) from error

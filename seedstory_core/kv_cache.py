@@ -81,6 +81,7 @@ def _written(buffer: Tensor | None, start: int, rows: Tensor) -> Tensor:
         if buffer is not None:
             grown[:, :, :start] = buffer[:, :, :start]
         buffer = grown
+    assert buffer is not None
     buffer[:, :, start:end] = rows
     return buffer
 

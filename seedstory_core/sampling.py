@@ -5,8 +5,10 @@ The loop that uses them is `decoding.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from math import isfinite
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -91,9 +93,33 @@ REFERENCE = Sampling(stop_at_image=False)
 
 
 def describe(value: object) -> dict[str, Json]:
-    """A strategy dataclass as plain JSON for provenance: class name and fields."""
+    """A strategy dataclass as plain JSON: class name and fields; infinite numbers as text."""
     fields = {
-        key: describe(getattr(value, key)) if isinstance(item, dict) else item
+        key: describe(getattr(value, key)) if isinstance(item, dict) else _plain(item)
         for key, item in asdict(value).items()  # type: ignore[call-overload]
     }
     return {"class": type(value).__name__, **fields}
+
+
+def _plain(item: Json) -> Json:
+    return str(item) if isinstance(item, float) and not isfinite(item) else item
+
+
+def restore(data: Mapping[str, Any]) -> Sampling:
+    """What `describe` wrote of a `Sampling`, as in a world's defaults; absent fields by default.
+
+    Raises:
+        SeedStoryError: a class or field that this version does not know.
+    """
+    fields = {key: value for key, value in data.items() if key != "class"}
+    picker = dict(fields.pop("picker", {"class": "Greedy"}))
+    kinds = {"Greedy": Greedy, "Nucleus": Nucleus}
+    try:
+        made = kinds[picker.pop("class")](**picker)
+        if "suppress" in fields:
+            fields["suppress"] = float(fields["suppress"])
+        return Sampling(picker=made, **fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SeedStoryError(
+            f"Unknown sampling {dict(data)!r:.200} ({error}); update the pack."
+        ) from error

@@ -1,0 +1,331 @@
+"""The engine: stories in, stories out. Wires the stages; holds no maths.
+
+A picture becomes features (`vision`), panels become a prompt (`prompt`), the LLM tells caption and
+features of the next panel (`telling`), features become SDXL's conditioning (`detokenizer`). The LLM
+never sees the painted picture: later panels read the features it told (gen_george.py:247).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...context import ContextPolicy, Window
+from ...context import restore as restore_context
+from ...engine import Capabilities, Host, Order, Route
+from ...errors import SeedStoryError
+from ...images import clip_input
+from ...parts import Part, PartSpec
+from ...sampling import REFERENCE, Sampling, describe
+from ...sampling import restore as restore_sampling
+from ...story import GIVEN, append, attach_image, check_features, check_index, check_story
+from ...types import (
+    Conditioning,
+    ImageFeatures,
+    Json,
+    Opening,
+    PaintSettings,
+    Panel,
+    Progress,
+    Story,
+    WorldRef,
+    no_progress,
+)
+from ...world import World
+from .conditioning import UNET, Conditioner
+from .config import SeedStoryConfig
+from .detokenizer import Detokenizer
+from .mllm import Mllm
+from .prompt import TURN, Appended, BlindCut, Layout, Prompt, Trained, Vocabulary, clean, display
+from .telling import Teller, Told
+from .tokenizer import Tokenizer
+from .vision import Vision
+
+NAME = "seed_story"
+SPACE = "seed_story.image"  # feature space: [256, D] a picture, what `Vision` gives
+ENCODE_AT_ONCE = 4  # pictures in one pass of the visual tokenizer
+MAX_SEED = 2**64 - 1
+
+
+class SeedStoryEngine:
+    """SEED-Story with the weights of one world; see `engine.Engine` for the methods.
+
+    Args:
+        world: whose weights the parts hold.
+        parts: ``vision``, ``llm`` and ``detokenizer``.
+        constants: safetensors file with ``negative.*`` and ``unet.*``.
+        sampling, context: what `tell` uses when it is not told.
+    """
+
+    name = NAME
+    capabilities = Capabilities(
+        order=Order.AUTOREGRESSIVE,
+        route=Route.CONDITIONING,
+        emits=frozenset({"text", "features"}),
+        needs=frozenset({"source_image", "llm"}),
+    )
+
+    def __init__(
+        self,
+        world: WorldRef,
+        config: SeedStoryConfig,
+        tokenizer: Tokenizer,
+        parts: Mapping[str, Part[Any]],
+        constants: Path,
+        sampling: Sampling | None = None,
+        context: ContextPolicy | None = None,
+    ) -> None:
+        self.world, self.config, self.parts = world, config, parts
+        self.words = Vocabulary(tokenizer, config.image_tokens, config.llm.vocab)
+        self._teller = Teller(config, self.words, parts["llm"])
+        self._conditioner = Conditioner(parts["detokenizer"], constants)
+        self._sampling, self._context = sampling or Sampling(), context or Window()
+
+    def encode(self, images: Sequence[Tensor]) -> ImageFeatures:
+        """uint8 [H, W, 3] each -> [N, 256, D] of the space `SPACE`."""
+        part: Part[Vision] = self.parts["vision"]
+        vision = self.config.vision
+        widest = (vision.image_size // vision.patch) ** 2 * (vision.mlp_width + 4 * vision.width)
+        rows = []
+        for start in range(0, len(images), ENCODE_AT_ONCE):
+            some = images[start : start + ENCODE_AT_ONCE]
+            with torch.inference_mode():
+                pixels = clip_input(some, vision.image_size).to(part.device, part.dtype)
+                module = part.acquire(len(some) * widest * part.dtype.itemsize)
+                rows.append(module(pixels).cpu())
+        if not rows:
+            raise SeedStoryError("There is no picture to encode: give at least one.")
+        features = torch.cat(rows)
+        check_features({SPACE: features}, "the encoded picture")
+        return ImageFeatures(features, SPACE, self.world)
+
+    def start(self, opening: Opening) -> Story:
+        """A story of one panel: the user's sentence and picture.
+
+        Raises:
+            SeedStoryError: no picture, no words, or more words than the model can read.
+        """
+        if opening.image is None:
+            raise SeedStoryError("SEED-Story begins with a picture and a sentence; give a picture.")
+        text = self.words.check_caption(opening.text, "opening text")
+        ids = self.words.tokenizer.encode(text + self.words.image)
+        self._teller.check_room((self.words.bos, *ids), text, "opening text")
+        panel = Panel(
+            caption=text,
+            text=text,
+            origin="opening",
+            features={SPACE: self.encode([opening.image]).tensor[0]},
+            image=opening.image,
+            provenance=self._who(),
+        )
+        empty = Story((), NAME, self.world, opening.run, opening.characters)
+        return append(empty, panel)
+
+    def prompt(
+        self, story: Story, caption: str | None, context: ContextPolicy, reference: bool = False
+    ) -> Prompt:
+        """What the LLM reads before it says the next panel."""
+        layout: Layout = Trained()
+        if reference:
+            layout = BlindCut() if caption is None else Appended()
+        texts = [panel.text for panel in story.panels]
+        return layout.prompt(self.words, texts, context, caption)
+
+    def tell(
+        self,
+        story: Story,
+        caption: str | None = None,
+        sampling: Sampling | None = None,
+        context: ContextPolicy | None = None,
+        *,
+        seed: int = 0,
+        reference: bool = False,
+        progress: Progress = no_progress,
+    ) -> Story:
+        """``story`` and one more panel, or with its closing words where the model paints no more.
+
+        With ``reference`` the scripts' prompts are rebuilt with their quirks, a given caption is
+        still followed by decoding, and decoding goes on to EOS.
+
+        Raises:
+            SeedStoryError: a story of another world, an empty or overlong caption, broken weights.
+        """
+        check_story(story, self)
+        if story.ended:
+            return story
+        if not 0 <= seed <= MAX_SEED:
+            raise SeedStoryError(f"A seed is a whole number from 0 to {MAX_SEED}, got {seed}.")
+        sampling = sampling or (REFERENCE if reference else self._sampling)
+        context = context or self._context
+        given = None if caption is None else self.words.check_caption(caption, "caption")
+        told = self._say(story, given, sampling, context, seed, reference, progress)
+        said = clean(self.words.tokenizer.decode(told.ids))
+        if told.features is None:
+            return replace(story, closing=display(said))
+        text = said if given is None else (given if reference else TURN + given)
+        panel = Panel(
+            caption=display(text),
+            text=text,
+            origin="told" if given is None else "illustrated",
+            token_ids=told.ids,
+            features={SPACE: told.features},
+            seed=seed if given is None else None,
+            provenance={
+                **self._who(),
+                "sampling": describe(sampling),
+                "context": describe(context),
+                "reference": reference,
+            },
+        )
+        return append(story, panel)
+
+    def _say(
+        self,
+        story: Story,
+        given: str | None,
+        sampling: Sampling,
+        context: ContextPolicy,
+        seed: int,
+        reference: bool,
+        progress: Progress,
+    ) -> Told:
+        """Lay out the prompt and let the LLM say one panel, reporting every token."""
+        prompt = self.prompt(story, given, context, reference)
+        self._teller.check_room(prompt.ids, given or "")
+        pictures = [self._features(story.panels[i], i) for i in prompt.pictures]
+        total = sampling.max_new_tokens
+        progress(0, total, "")
+        if given is not None and not reference:
+            told = self._teller.illustrate(prompt, pictures, context)
+            progress(total, total, given)
+            return told
+
+        def on_tokens(ids: Sequence[int]) -> None:
+            progress(len(ids), total, display(clean(self.words.tokenizer.decode(ids))))
+
+        return self._teller.tell(prompt, pictures, context, sampling, seed, reference, on_tokens)
+
+    def park(self) -> None:
+        """Move the kept KV cache to the CPU; the next telling brings it back."""
+        self._teller.reader.park()
+
+    def condition(self, story: Story, index: int) -> Conditioning:
+        """What steers SDXL for one panel, B = 1."""
+        check_story(story, self)
+        index = check_index(story, index)
+        row = self._features(story.panels[index], index)
+        return self.condition_features(ImageFeatures(row[None], SPACE, self.world))
+
+    def condition_features(self, features: ImageFeatures) -> Conditioning:
+        """Features of N pictures -> positive and the constant negative, B = N, fp32 on the CPU."""
+        if features.space != SPACE or features.world.digest != self.world.digest:
+            raise SeedStoryError(
+                f"Expected {SPACE!r} features of world {self.world.name!r}, got {features.space!r} "
+                f"of {features.world.name!r}. Encode the picture with this world."
+            )
+        rows = [self._checked(row, f"picture {i}") for i, row in enumerate(features.tensor)]
+        return self._conditioner.condition(torch.stack(rows))
+
+    def unet_patch(self) -> Mapping[str, Tensor]:
+        """``{diffusers UNet key: tensor}``, mapped from the world; empty if it has its own UNet."""
+        return self._conditioner.constants(UNET)
+
+    def paint(
+        self,
+        story: Story,
+        indices: Sequence[int],
+        settings: PaintSettings,
+        progress: Progress = no_progress,
+    ) -> list[Tensor]:
+        """Not this engine's way: `condition` steers any SDXL sampler, as in `painter.Painter`."""
+        raise SeedStoryError(
+            "SEED-Story paints through conditioning: use a sampler with its conditioning, or the "
+            "library's Painter."
+        )
+
+    def commit(self, story: Story, index: int, image: Tensor, feed_back: bool = False) -> Story:
+        """``story`` with a picture; with ``feed_back`` the last panel takes the picture's features.
+
+        Raises:
+            SeedStoryError: feeding back into a panel that later ones have followed already.
+        """
+        check_story(story, self)
+        index = check_index(story, index)
+        if not feed_back:
+            return attach_image(story, index, image)
+        if index != len(story) - 1:
+            raise SeedStoryError(
+                f"Panel {index} cannot be re-read: panels up to {len(story) - 1} have followed it. "
+                f"Rewind the story to panel {index} first, or attach it without feeding it back."
+            )
+        panel = story.panels[index]
+        known = {key: value for key, value in panel.provenance.items() if key != GIVEN}
+        read = replace(
+            panel,
+            image=image,
+            features={**panel.features, SPACE: self.encode([image]).tensor[0]},
+            provenance={**known, "fed_back": True},
+        )
+        before = replace(story, panels=story.panels[:index], closing=None)
+        return replace(append(before, read), closing=story.closing)
+
+    def _who(self) -> dict[str, Json]:
+        world: dict[str, Json] = {"name": self.world.name, "digest": self.world.digest}
+        return {"engine": NAME, "world": world, "versions": {"torch": str(torch.__version__)}}
+
+    def _features(self, panel: Panel, index: int) -> Tensor:
+        row = panel.features.get(SPACE)
+        if row is None:
+            raise SeedStoryError(
+                f"Panel {index} has no {SPACE!r} features, so it cannot be read or painted."
+            )
+        return self._checked(row, f"panel {index}")
+
+    def _checked(self, row: Tensor, what: str) -> Tensor:
+        pool = self.config.vision.pool
+        if tuple(row.shape) != (pool.tokens, pool.width):
+            raise SeedStoryError(
+                f"The features of {what} have the shape {list(row.shape)}, this world's are "
+                f"{[pool.tokens, pool.width]}. They belong to another world."
+            )
+        check_features({SPACE: row}, what)
+        return row
+
+
+def open_engine(world: World, host: Host) -> SeedStoryEngine:
+    """The engine for a world folder; ``host`` says where its parts live.
+
+    Raises:
+        SeedStoryError: files are missing, or tokenizer and sizes do not fit together.
+    """
+    config = SeedStoryConfig.from_json(world.sizes)
+    detokenizer = world.file("detokenizer")
+    optional = [
+        world.file(role) if role in world.files else None
+        for role in ("tokenizer.added_tokens", "tokenizer.config", "tokenizer.special_tokens_map")
+    ]
+    specs = (
+        PartSpec("vision", lambda ops: Vision(config.vision, ops), world.file("vision")),
+        PartSpec("llm", lambda ops: Mllm(config, ops), world.file("llm")),
+        PartSpec(
+            "detokenizer",
+            lambda ops: Detokenizer(config.detokenizer, ops),
+            detokenizer,
+            prefix="resampler.",
+        ),
+    )
+    wanted = world.defaults
+    return SeedStoryEngine(
+        world.ref,
+        config,
+        Tokenizer(world.file("tokenizer.model"), *optional),
+        {spec.name: host(spec) for spec in specs},
+        detokenizer,
+        restore_sampling(wanted["sampling"]) if "sampling" in wanted else None,
+        restore_context(wanted["context"]) if "context" in wanted else None,
+    )
