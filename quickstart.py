@@ -119,10 +119,10 @@ def test_requirements() -> tuple[str, ...]:
 # ---- ComfyUI
 
 
-def prepare_base(comfy: Path, python: Path) -> Path:
-    """A ComfyUI base directory of our own: linked pack, default world, the user's models too."""
+def prepare_base(comfy: Path) -> Path:
+    """A ComfyUI base directory of our own: linked pack, example picture, the user's models too."""
     base = WORK / "base"
-    for folder in ("custom_nodes", "models/seedstory", "input", "output", "user"):
+    for folder in ("custom_nodes", "models", "input", "output", "user"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     link_pack(base / "custom_nodes" / PACK)
     kinds = [folder.name for folder in (comfy / "models").iterdir() if folder.is_dir()]
@@ -130,12 +130,9 @@ def prepare_base(comfy: Path, python: Path) -> Path:
     place = json.dumps(str(comfy / "models"))
     text = "\n".join(["comfyui:", f"  base_path: {place}", *rows, ""])
     (base / "extra_model_paths.yaml").write_text(text, encoding="utf-8")
-    world = base / "models" / "seedstory" / WORLD
-    if not (world / "world.json").is_file():
-        say(f"making the default world {WORLD!r}: seeded, untrained weights. It babbles.")
-        code = f"from seedstory_core.babble import make_world; make_world(Path({str(world)!r}))"
-        command = [str(python), "-c", f"from pathlib import Path; {code}"]
-        subprocess.run(command, cwd=ROOT, check=True)
+    example = comfy / "input" / "example.png"
+    if example.is_file():
+        shutil.copy(example, base / "input")
     return base
 
 
@@ -263,7 +260,8 @@ def demo(args: argparse.Namespace) -> None:
     if comfy is None:
         tell_with_library(python, out)
         return
-    base = prepare_base(comfy, python)
+    base = prepare_base(comfy)
+    say(f"the default world {WORLD!r} has untrained weights: its stories are babble")
     with server(comfy, python, base, free_port(args.port)) as url:
         if args.headless:
             run_example(url, base, out)

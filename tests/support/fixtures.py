@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -37,7 +35,7 @@ def comfy_tree() -> Path:
 
 @pytest.fixture(scope="session")
 def comfy(comfy_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A server of the current ComfyUI with the pack, the babble world and tiny SDXL files."""
+    """A server of the current ComfyUI with the pack and tiny SDXL files; it makes babble itself."""
     server = ComfyServer(comfy_tree, Path(sys.executable), tmp_path_factory.mktemp("comfy"))
     yield from _serve(server)
 
@@ -64,10 +62,6 @@ def chromium() -> str:
 
 
 def _serve(server: ComfyServer) -> Iterator[ComfyServer]:
-    worlds = server.base / "models" / "seedstory"
-    worlds.mkdir(parents=True)
-    if find_spec("seedstory_core.babble"):
-        import_module("seedstory_core.babble").make_world(worlds / "babble")
     try:
         yield server.start()
     finally:

@@ -129,7 +129,7 @@ class ComfyServer:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return answer.read()
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def post(self, path: str, body: Any) -> Any:
         """POST JSON; the answer as JSON, or None where it has no body."""
         request = urllib.request.Request(
             self.url + path,

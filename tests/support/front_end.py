@@ -1,0 +1,120 @@
+"""ComfyUI's real front end in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+
+from .server import PACK, ComfyServer
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+READY = """() => window.app?.graph && window.LiteGraph
+    && 'SeedStory_LoadWorld' in LiteGraph.registered_node_types"""
+LISTEN = """() => {
+    window.seen = {};
+    for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
+        app.api.addEventListener(kind, (event) => { window.seen[kind] = event.detail ?? {}; });
+}"""
+RED = """() => app.graph._nodes.filter((node) => node.has_errors
+    || (!LiteGraph.registered_node_types[node.type] && !node.isVirtualNode))
+    .map((node) => `${node.id} ${node.type}`)"""
+FIT = """(margin) => {
+    const boxes = app.graph._nodes.map((node) => node.getBounding());
+    const left = Math.min(...boxes.map((b) => b[0])), top = Math.min(...boxes.map((b) => b[1]));
+    const right = Math.max(...boxes.map((b) => b[0] + b[2]));
+    const bottom = Math.max(...boxes.map((b) => b[1] + b[3]));
+    const view = app.canvas.canvas.getBoundingClientRect(), ds = app.canvas.ds;
+    ds.scale = Math.min((view.width - 2 * margin) / (right - left),
+        (view.height - 2 * margin) / (bottom - top), 1);
+    ds.offset[0] = (view.width / ds.scale - (right - left)) / 2 - left;
+    ds.offset[1] = (view.height / ds.scale - (bottom - top)) / 2 - top;
+    app.canvas.setDirty(true, true);
+}"""
+BOXES = """() => app.graph._nodes.map((node) => ({
+    id: node.id, type: node.type, box: Array.from(node.getBounding()) }))"""
+
+
+class FrontEnd:
+    """One browser page with ComfyUI open and the pack's nodes registered.
+
+    Attributes:
+        complaints: console errors and failed requests that name the pack.
+    """
+
+    def __init__(self, page: Page, server: ComfyServer) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(server.url)
+        page.wait_for_function(READY, timeout=90_000)
+        page.keyboard.press("Escape")  # the first-run dialog blocks clicks
+        page.evaluate(LISTEN)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        where = str(message.location.get("url", ""))
+        if message.type == "error" and (PACK in where or PACK in message.text):
+            self.complaints.append(message.text)
+
+    def load(self, workflow: Mapping[str, Any]) -> None:
+        """Open a UI-form workflow."""
+        self.page.evaluate("(graph) => app.loadGraphData(graph)", workflow)
+        wanted = len(workflow["nodes"])
+        self.page.wait_for_function(f"() => app.graph._nodes.length === {wanted}")
+        self.page.wait_for_timeout(500)
+
+    def prompt(self) -> dict[str, Any]:
+        """What the front end would send."""
+        return self.page.evaluate("async () => (await app.graphToPrompt()).output")
+
+    def red_nodes(self) -> list[str]:
+        """Nodes that are unknown or marked as wrong."""
+        return self.page.evaluate(RED)
+
+    def run(self, timeout: float = 240.0) -> str:
+        """Press Run and wait; "" when it went well, else what went wrong."""
+        self.page.evaluate("() => { window.seen = {}; return app.queuePrompt(0, 1); }")
+        self.page.wait_for_function(
+            "() => Object.keys(window.seen).length > 0 || app.lastNodeErrors"
+            " && Object.keys(app.lastNodeErrors).length > 0",
+            timeout=timeout * 1000,
+        )
+        seen = self.page.evaluate("() => window.seen")
+        if "execution_success" in seen:
+            self.page.wait_for_timeout(1500)  # pictures load and nodes are drawn again
+            return ""
+        return json.dumps(seen or self.page.evaluate("() => app.lastNodeErrors"))[:3000]
+
+    def boxes(self) -> list[dict[str, Any]]:
+        """``{id, type, box: [x, y, width, height]}`` of every node as it is drawn."""
+        return self.page.evaluate(BOXES)
+
+    def shoot(self, path: Path, margin: int = 60) -> None:
+        """The whole graph as a picture."""
+        self.page.evaluate(FIT, margin)
+        self.page.wait_for_timeout(800)
+        self.page.screenshot(path=path)
+
+
+@contextmanager
+def front_end(
+    chromium: str, server: ComfyServer, modern: bool = False, size: tuple[int, int] = (1800, 1000)
+) -> Iterator[FrontEnd]:
+    """A fresh browser; ``modern`` turns on Nodes 2.0, which draws nodes as HTML."""
+    server.post("/settings/Comfy.VueNodes.Enabled", modern)
+    server.post("/settings/Comfy.TutorialCompleted", True)
+    server.post("/settings/Comfy.Minimap.Visible", False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
+        try:
+            width, height = size
+            page = browser.new_page(viewport={"width": width, "height": height})
+            yield FrontEnd(page, server)
+        finally:
+            browser.close()

@@ -1,0 +1,221 @@
+"""The seven example workflows. Once released, nodes are only ever appended: ids stay."""
+
+from __future__ import annotations
+
+from . import parts
+from .notes import note
+from .parts import LLM, LOAD, VISION
+from .ui_graph import Graph, Group, Link, Node
+
+BODY_COLOR = "#5a4a63"
+CAPTIONS = (
+    "He held the string and rose above the trees.",
+    "A bird sat down on the balloon.",
+    "Both looked at the town far below.",
+)
+
+ONE_PANEL = Graph(
+    "01-one-panel",
+    "One panel",
+    note("01-one-panel"),
+    (
+        *parts.load(),
+        parts.start("one-panel"),
+        parts.tell(Link("start"), 1),
+        parts.apply_detokenizer(Link("painter"), 2),
+        parts.conditioning(Link("tell", 2), 2),
+        parts.latent(2),
+        *parts.sample(3, vae=Link("painter", 1)),
+        parts.attach(4),
+        parts.show(Link("attach"), 4),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint", ("model", "conditioning", "latent", "sample", "decode")),
+        Group("4 · Read", ("attach", "show")),
+    ),
+)
+
+STEP_BY_STEP = Graph(
+    "02-step-by-step",
+    "Step by step",
+    note("02-step-by-step"),
+    (
+        *parts.load(),
+        parts.start("step-by-step"),
+        parts.tell(Link("start"), 2, "first", "Turn 1"),
+        parts.tell(Link("first"), 3, "second", "Turn 2"),
+        parts.tell(Link("second"), 4, "third", "Turn 3"),
+        parts.paint(Link("third"), 5),
+        parts.show(Link("paint"), 6),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell, turn by turn", ("start", "first", "second", "third")),
+        Group("3 · Paint", ("paint",)),
+        Group("4 · Read", ("show",)),
+    ),
+)
+
+WHOLE_STORY = Graph(
+    "03-whole-story",
+    "A whole story in two phases",
+    note("03-whole-story"),
+    (
+        *parts.load(),
+        parts.start("whole-story"),
+        parts.tell_story(1, panels=4),
+        parts.paint(Link("tell"), 2),
+        parts.show(Link("paint"), 3),
+        *parts.page(Link("show"), 4, "seedstory-page"),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint", ("paint",)),
+        Group("4 · Read", ("show", "page", "save")),
+    ),
+)
+
+_LOOP_LOADERS = (
+    Node("world", "SeedStory_LoadWorld", 0, {"world": parts.WORLD}),
+    Node("picture", "LoadImage", 0, {"image": "example.png"}),
+    Node("base", "CheckpointLoaderSimple", 0, {"ckpt_name": "sd_xl_base_1.0.safetensors"}),
+    parts.start("loop"),
+    parts.apply_detokenizer(Link("base"), 1),
+    Node(
+        "lora",
+        "LoraLoaderModelOnly",
+        1,
+        {
+            "model": Link("model"),
+            "lora_name": "sdxl_style_lora.safetensors",
+            "strength_model": 0.8,
+        },
+    ),
+    Node(
+        "control",
+        "ControlNetLoader",
+        1,
+        {"control_net_name": "sdxl_canny_controlnet.safetensors"},
+    ),
+    Node("canny", "Canny", 1, {"image": Link("picture")}),
+)
+_LOOP_BODY = (
+    Node("open", "SeedStory_StoryLoopOpen", 2, {"story": Link("start")}),
+    parts.tell(Link("open", 1), 2),
+    parts.conditioning(Link("tell", 2), 3),
+    Node(
+        "steer",
+        "ControlNetApplyAdvanced",
+        3,
+        {
+            "positive": Link("conditioning", 0),
+            "negative": Link("conditioning", 1),
+            "control_net": Link("control"),
+            "image": Link("canny"),
+            "strength": 0.5,
+        },
+    ),
+    parts.latent(3),
+    *parts.sample(4, vae=Link("base", 2), model="lora", steer="steer", seed=Link("open", 3)),
+    parts.attach(5),
+    Node("preview", "PreviewImage", 5, {"images": Link("decode")}, "This turn's picture"),
+)
+LOOP = Graph(
+    "04-loop-lora-controlnet",
+    "A loop with your own nodes: LoRA and ControlNet",
+    note("04-loop-lora-controlnet"),
+    (
+        *_LOOP_LOADERS,
+        *_LOOP_BODY,
+        Node(
+            "close",
+            "SeedStory_StoryLoopClose",
+            6,
+            {"loop": Link("open", 0), "story": Link("attach"), "count": 3},
+        ),
+        parts.show(Link("close"), 6),
+    ),
+    (
+        Group("1 · Load", tuple(node.key for node in _LOOP_LOADERS)),
+        Group("2 · The body: once a turn", tuple(node.key for node in _LOOP_BODY), BODY_COLOR),
+        Group("3 · Read", ("close", "show")),
+    ),
+)
+
+GIVEN_CAPTIONS = Graph(
+    "05-given-captions",
+    "Given captions",
+    note("05-given-captions"),
+    (
+        *parts.load(),
+        parts.start("given-captions"),
+        parts.tell_story(1, captions="\n".join(CAPTIONS)),
+        Node(
+            "last",
+            "SeedStory_IllustrateCaption",
+            2,
+            {
+                "story": Link("tell"),
+                "llm": LLM,
+                "caption": "In the evening they landed by the sea.",
+            },
+        ),
+        parts.paint(Link("last"), 2),
+        parts.show(Link("paint"), 3),
+    ),
+    (
+        LOAD,
+        Group("2 · Illustrate your words", ("start", "tell")),
+        Group("3 · One more, then paint", ("last", "paint")),
+        Group("4 · Read", ("show",)),
+    ),
+)
+
+ROUND_TRIP = Graph(
+    "06-image-features-image",
+    "Image to features to image",
+    note("06-image-features-image"),
+    (
+        *parts.load(),
+        Node("encode", "SeedStory_EncodeImage", 1, {"vision": VISION, "image": Link("picture")}),
+        parts.conditioning(Link("encode"), 1),
+        parts.apply_detokenizer(Link("painter"), 1),
+        parts.latent(1),
+        *parts.sample(2, vae=Link("painter", 1)),
+        Node("preview", "PreviewImage", 3, {"images": Link("decode")}),
+    ),
+    (
+        LOAD,
+        Group("2 · Features", ("encode", "conditioning", "model", "latent")),
+        Group("3 · Paint", ("sample", "decode")),
+        Group("4 · Look", ("preview",)),
+    ),
+)
+
+STORYBOOK = Graph(
+    "07-storybook-page",
+    "A storybook page",
+    note("07-storybook-page"),
+    (
+        *parts.load(),
+        parts.start("storybook"),
+        parts.tell_story(1, panels=3),
+        parts.paint(Link("tell"), 2),
+        *parts.page(Link("paint"), 3, "seedstory-book"),
+        Node("panels", "SeedStory_Panels", 4, {"story": Link("paint"), "with_opening": True}),
+        Node("captions", "PreviewAny", 4, {"source": Link("panels", 1)}, "Captions"),
+        Node("pictures", "PreviewImage", 4, {"images": Link("panels", 0)}, "Pictures"),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint", ("paint",)),
+        Group("4 · Print", ("page", "save")),
+        Group("5 · Take apart", ("panels", "captions", "pictures")),
+    ),
+)
+
+EXAMPLES = (ONE_PANEL, STEP_BY_STEP, WHOLE_STORY, LOOP, GIVEN_CAPTIONS, ROUND_TRIP, STORYBOOK)

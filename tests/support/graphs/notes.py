@@ -1,0 +1,74 @@
+"""The help texts beside the example graphs, by file name."""
+
+from __future__ import annotations
+
+WORLD = """
+*babble* is an untrained toy world: its captions mean nothing and its pictures are noise,
+but every step is the real one. For a real world choose it in **Load World**; where it
+changes an SDXL base, replace **Load World Painter** by *Load Checkpoint* (SDXL base 1.0)
+and *Apply De-tokenizer*, and set picture sizes to 1024.
+"""
+
+NOTES = {
+    "01-one-panel": """
+A picture and a sentence begin the story; **Tell Panel** tells what comes next. Its
+features become conditioning for the stock KSampler, and **Attach Image** puts the
+picture into the story.
+
+The story is kept in *output/seedstory/one-panel*, panel by panel.
+""",
+    "02-step-by-step": """
+Three turns, one **Tell Panel** each: every caption is seen in its node before the
+next one is told. Change a setting of the last turn and only that turn is told again.
+
+Panel number i uses seed + i, so the same seed everywhere gives the story that
+**Tell Story** tells at once.
+""",
+    "03-whole-story": """
+First **Tell Story** tells all panels: text and features, no pictures. Then **Paint
+Story** paints them all. So only one big model is in memory at a time, and the text can
+be read before any picture is paid for.
+
+Both keep every panel on disk the moment it is finished: interrupt, and **Load Story**
+has what there is.
+""",
+    "04-loop-lora-controlnet": """
+What lies between **Story Loop Open** and **Story Loop Close** runs once a turn: tell,
+steer, sample, decode, attach. It is plain SDXL, so put in whatever you like. Each turn
+is cached on its own: raise the count on Close and only the new turns run.
+
+Needs three files of yours; choose them in their loaders:
+- an SDXL base 1.0 checkpoint,
+- an SDXL LoRA,
+- an SDXL ControlNet (canny here, read from the picture).
+
+Choose a world that was made for SDXL in **Load World**, and set width and height to
+1024 in *Empty Latent Image* and *Story Conditioning*. The toy world *babble* gives
+noise here too.
+
+ComfyUI 0.36 and newer have loop nodes of their own; the same body works in them.
+""",
+    "05-given-captions": """
+You write the captions, one a line; the model makes the features of each picture, in
+view of the panels before. **Illustrate Caption** does the same for one caption.
+""",
+    "06-image-features-image": """
+No story: a picture becomes features, and the painter paints from them. It shows what
+the features keep of a picture, and is a good first check of a world: with a trained one
+the result resembles the picture.
+""",
+    "07-storybook-page": """
+**Story Page** lays a story out: pictures, wrapped captions, a font that has the letters
+(Chinese, Japanese and Korean need one on the system or in *models/seedstory/fonts*).
+**Panels** takes a story apart for other nodes.
+
+To print a story that is on disk already, put **Load Story** in the place of everything
+before it.
+""",
+}
+
+
+def note(name: str) -> str:
+    """The text for one graph; those that run on the toy world say what it is."""
+    own = NOTES[name].strip()
+    return own if "*babble*" in own else f"{own}\n\n{WORLD.strip()}"
