@@ -1,7 +1,7 @@
 """The ComfyUI nodes: each declares its sockets, calls the library once, and hands the result on.
 
-Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `conditioning`, `painting`,
-`panels`, `book`, `loop`. `host` is the only place that talks to ComfyUI's machinery.
+Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `conditioning`,
+`painting`, `panels`, `book`, `loop`. `host` is the only place that talks to ComfyUI's machinery.
 """
 
 from __future__ import annotations

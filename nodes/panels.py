@@ -18,8 +18,38 @@ CATEGORY = "SEED-Story/story"
 NEWEST = -1
 
 
+def attach_inputs(raw: dict[str, bool] | None = None) -> list[io.Input]:
+    """Inputs of both halves of Attach Image; ``raw`` marks a connection that is read as such."""
+    return [
+        types.Story.Input("story", tooltip="The story with the panel."),
+        io.Image.Input(
+            "image", lazy=bool(raw), extra_dict=raw, tooltip="One picture, as from VAE Decode."
+        ),
+        io.Int.Input(
+            "index",
+            default=NEWEST,
+            min=-1000,
+            max=1000,
+            tooltip="Which panel: 0 is the opening, -1 the newest. With -1 an ended story whose "
+            "newest panel is painted stays as it is.",
+        ),
+        io.Boolean.Input(
+            "feed_back",
+            default=False,
+            tooltip="On: the picture is read again and later panels follow it instead of what the "
+            "model imagined. Needs 'vision'.",
+        ),
+        types.Vision.Input("vision", optional=True, tooltip="From Load World; only for feed_back."),
+    ]
+
+
 class AttachImage(io.ComfyNode):
-    """A picture becomes the picture of a panel."""
+    """A picture becomes the picture of a panel.
+
+    The picture is asked for only where it is needed: in a loop whose story has ended, the nodes
+    that would make one are left out, and what they hand on must not silence the story. So the
+    picture's connection is read raw, and `AttachPicture` takes over where it counts.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -30,50 +60,56 @@ class AttachImage(io.ComfyNode):
             description="Makes a picture the picture of a panel, and keeps it on disk. In a loop "
             "whose story has ended, nothing is painted any more.",
             search_aliases=["commit panel", "set panel image"],
-            inputs=[
-                types.Story.Input("story", tooltip="The story with the panel."),
-                io.Image.Input("image", lazy=True, tooltip="One picture, as from VAE Decode."),
-                io.Int.Input(
-                    "index",
-                    default=NEWEST,
-                    min=-1000,
-                    max=1000,
-                    tooltip="Which panel: 0 is the opening, -1 the newest. With -1 an ended "
-                    "story whose newest panel is painted stays as it is.",
-                ),
-                io.Boolean.Input(
-                    "feed_back",
-                    default=False,
-                    tooltip="On: the picture is read again and later panels follow it instead of "
-                    "what the model imagined. Needs 'vision'.",
-                ),
-                types.Vision.Input(
-                    "vision", optional=True, tooltip="From Load World; only for feed_back."
-                ),
-            ],
+            enable_expand=True,
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
+            inputs=attach_inputs({"rawLink": True}),
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The story with the picture.")
             ],
         )
 
     @classmethod
-    def check_lazy_status(
-        cls, story: Story, index: int, image: Tensor | None = None, **_other: object
-    ) -> list[str]:
-        """An ended loop does not ask for a picture, so its sampler never runs."""
-        return [] if image is not None or is_over(story, index) else ["image"]
+    def check_lazy_status(cls, **_inputs: object) -> list[str]:
+        """`AttachPicture` asks for the picture."""
+        return []
+
+    @classmethod
+    def execute(cls, story: Story, index: int, **_others: object) -> io.NodeOutput:
+        if is_over(story, index):
+            return io.NodeOutput(story)
+        name = f"{cls.hidden.unique_id}.attach"
+        inputs = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
+        clone = {"class_type": "SeedStory_AttachPicture", "inputs": dict(inputs)}
+        return io.NodeOutput([name, 0], expand={name: clone})
+
+
+class AttachPicture(io.ComfyNode):
+    """The part of `AttachImage` that has the picture; not for graphs."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="SeedStory_AttachPicture",
+            display_name="Attach Picture (inner part)",
+            category=CATEGORY,
+            description="What Attach Image becomes while it runs. Use Attach Image instead.",
+            is_dev_only=True,
+            is_experimental=True,
+            inputs=attach_inputs(),
+            outputs=[
+                types.Story.Output(display_name="story", tooltip="The story with the picture.")
+            ],
+        )
 
     @classmethod
     def execute(
         cls,
         story: Story,
+        image: Tensor,
         index: int,
         feed_back: bool,
-        image: Tensor | None = None,
         vision: EngineHandle | None = None,
     ) -> io.NodeOutput:
-        if image is None or is_over(story, index):
-            return io.NodeOutput(story)
         index, picture = check_index(story, index), one_picture(image)
         if feed_back:
             story = commit(story, index, picture, vision)
@@ -141,4 +177,4 @@ class Panels(io.ComfyNode):
         return io.NodeOutput(images or blank, captions or blank, features, len(chosen))
 
 
-NODES: tuple[type[io.ComfyNode], ...] = (AttachImage, Panels)
+NODES: tuple[type[io.ComfyNode], ...] = (AttachImage, AttachPicture, Panels)

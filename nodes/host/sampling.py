@@ -101,13 +101,27 @@ def paint_one(
     Raises:
         SeedStoryError: ``size`` = (width, height) does not fit the VAE, or pixels are NaN.
     """
+    latent = _empty_latent(model, vae, size)
+    samples = sample_latent(model, latent, conditioning, size, seed, settings, reporter)
+    return from_float(vae.decode(samples))[0]
+
+
+def sample_latent(
+    model: Any,
+    latent: Tensor,
+    conditioning: Conditioning,
+    size: tuple[int, int],
+    seed: int,
+    settings: SamplerSettings,
+    reporter: Reporter,
+) -> Tensor:
+    """``latent`` [B, C, H, W], empty, sampled through ComfyUI's guided sampler."""
     import comfy.sample
     import comfy.samplers
 
     sigmas = _sigmas(model, settings)
-    latent = _empty_latent(model, vae, size)
     positive, negative = to_conditioning(conditioning, size)
-    samples = comfy.sample.sample_custom(
+    return comfy.sample.sample_custom(
         model,
         _noise(model, latent, seed, sigmas, settings),
         settings.cfg,
@@ -120,7 +134,6 @@ def paint_one(
         disable_pbar=True,
         seed=seed,
     )
-    return from_float(vae.decode(samples))[0]
 
 
 def _sigmas(model: Any, settings: SamplerSettings) -> Tensor:
