@@ -1,0 +1,158 @@
+"""Gets a `Painter` together: the world's own models, or an SDXL base and the world's changes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .errors import SeedStoryError
+from .painter import Painter
+from .parts import MAX_NAMED_KEYS, load_strict
+from .schedule import SDXL as SDXL_SCHEDULER
+from .world import World
+
+#: Sizes of SDXL base 1.0, for checkpoints in one file (which carry no config).
+SDXL_UNET: Mapping[str, Any] = {
+    "sample_size": 128,
+    "in_channels": 4,
+    "out_channels": 4,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "block_out_channels": [320, 640, 1280],
+    "layers_per_block": 2,
+    "transformer_layers_per_block": [1, 2, 10],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+SDXL_VAE: Mapping[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "block_out_channels": [128, 256, 512, 512],
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+    "force_upcast": True,
+}
+
+
+def open_painter(
+    world: World,
+    base: Path | None = None,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    patch: Mapping[str, Tensor] | None = None,
+) -> Painter:
+    """The painter of a world.
+
+    Args:
+        base: an SDXL base, a diffusers folder or one checkpoint file, for worlds without a UNet or
+            VAE of their own.
+        patch: `Engine.unet_patch`: tensors that replace those of the UNet.
+
+    Raises:
+        SeedStoryError: a base is needed and not given, or does not fit the world.
+    """
+    own = world.painter or {}
+    unet = _own(world, "unet", own) if "unet" in world.files else None
+    vae = _own(world, "vae", own) if "vae" in world.files and own.get("vae") else None
+    if unet is None or vae is None:
+        if base is None:
+            raise SeedStoryError(
+                f"World {world.name!r} brings no {'UNet' if unet is None else 'VAE'} of its own; "
+                "it paints with the SDXL base. Give that with --base (a diffusers folder or a "
+                ".safetensors file), or tell without painting: --no-paint."
+            )
+        unet = _from_base(base, "unet", SDXL_UNET) if unet is None else unet
+        vae = _from_base(base, "vae", SDXL_VAE) if vae is None else vae
+    overlay(unet, patch or {}, str(base or world.root))
+    device = device or torch.device("cpu")
+    upcast = bool(vae.config.get("force_upcast")) and dtype == torch.float16
+    return Painter(
+        unet=_settle(unet, device, dtype),
+        vae=_settle(vae, device, torch.float32 if upcast else dtype),
+        scheduler={**SDXL_SCHEDULER, **own.get("scheduler", {})},
+        size=world.panel_size,
+        device=device,
+        dtype=dtype,
+        upcast=upcast,
+    )
+
+
+def _settle(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Ready to run; by plain torch, since the ``to`` of diffusers warns without need."""
+    return nn.Module.to(model.eval().requires_grad_(False), device, dtype)
+
+
+def overlay(unet: nn.Module, patch: Mapping[str, Tensor], source: str) -> None:
+    """Put the tensors of ``patch`` in place of the UNet's own; all of them must fit."""
+    own = unet.state_dict()
+    wrong = [key for key, value in patch.items() if key not in own or own[key].shape != value.shape]
+    if wrong:
+        raise SeedStoryError(
+            f"The world's changes do not fit the UNet of {source}: {len(wrong)} of {len(patch)} "
+            f"tensors, {', '.join(wrong[:MAX_NAMED_KEYS])}. The world was made for SDXL base 1.0; "
+            "give that one, not a refiner or another model."
+        )
+    unet.load_state_dict({**own, **patch}, strict=True, assign=True)
+
+
+def _classes() -> Mapping[str, Any]:
+    import diffusers
+
+    return {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
+
+
+def _own(world: World, role: str, painter: Mapping[str, Any]) -> Any:
+    path = world.file(role)
+    try:
+        with torch.device("meta"):
+            model = _classes()[role].from_config(dict(painter[role]))
+        state = load_file(path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SeedStoryError(
+            f"World {world.name!r}: its painter's {role} settings are wrong ({error})."
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise SeedStoryError(f"{path} is damaged ({error}). Copy the world anew.") from error
+    load_strict(model, state, str(path))
+    return model
+
+
+def _from_base(base: Path, role: str, config: Mapping[str, Any]) -> Any:
+    kind = _classes()[role]
+    try:
+        if base.is_dir():
+            return kind.from_pretrained(base, subfolder=role, local_files_only=True)
+        if base.is_file():
+            return _from_file(kind, base, config)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise SeedStoryError(
+            f"The {role} of {base} cannot be loaded ({error}). Expected SDXL base 1.0, as a "
+            "diffusers folder or one .safetensors file."
+        ) from error
+    raise SeedStoryError(f"There is no SDXL base at {base}. Check the path given with --base.")
+
+
+def _from_file(kind: Any, path: Path, config: Mapping[str, Any]) -> Any:
+    """One checkpoint in Stability's names, with our config: diffusers would download its own."""
+    if path.suffix != ".safetensors":
+        raise SeedStoryError(f"{path} is not a .safetensors file; others are not unpickled here.")
+    with tempfile.TemporaryDirectory() as folder:
+        named = {"_class_name": kind.__name__, **config}
+        Path(folder, "config.json").write_text(json.dumps(named), encoding="utf-8")
+        return kind.from_single_file(str(path), config=folder, local_files_only=True)
