@@ -60,3 +60,10 @@ class Executor:
     def shown(self, kind: str) -> list[Any]:
         """Data of the messages of one type."""
         return [data for name, data in self.messages if name == kind]
+
+    def forget(self) -> None:
+        """What ``/free`` with both flags does: drop all cached values and models."""
+        import comfy.model_management
+
+        comfy.model_management.unload_all_models()
+        self._executor.reset()
