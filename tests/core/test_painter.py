@@ -16,8 +16,7 @@ from seedstory_core.engine import Engine, open_engine
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.hosts import local_host
 from seedstory_core.images import read_picture
-from seedstory_core.painter import Painter
-from seedstory_core.painter_loading import open_painter, overlay
+from seedstory_core.painter import Painter, open_painter, overlay
 from seedstory_core.schedule import euler_sigmas, init_noise_sigma
 from seedstory_core.types import Cond, Conditioning, Opening, PaintSettings, Story
 from seedstory_core.world import World

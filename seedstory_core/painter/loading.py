@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .errors import SeedStoryError
-from .painter import Painter
-from .parts import MAX_NAMED_KEYS, load_strict
-from .schedule import SDXL as SDXL_SCHEDULER
-from .world import World
+from ..errors import SeedStoryError
+from ..parts import MAX_NAMED_KEYS, load_strict
+from ..schedule import SDXL as SDXL_SCHEDULER
+from ..world import World
+from .painting import Painter
 
 #: Sizes of SDXL base 1.0, for checkpoints in one file (which carry no config).
 SDXL_UNET: Mapping[str, Any] = {

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .errors import SeedStoryError
-from .images import from_vae
-from .story import check_index
-from .types import Cond, Conditioning, Json, PaintSettings, Progress, Story, no_progress
+from ..errors import SeedStoryError
+from ..images import from_vae
+from ..story import check_index
+from ..types import Cond, Conditioning, Json, PaintSettings, Progress, Story, no_progress
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from ..engine import Engine
 
 MAX_SIDE = 4096
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Painter:
-    """UNet, VAE and schedule of one world, ready to paint; made by `painter_loading.open_painter`.
+    """UNet, VAE and schedule of one world, ready to paint; made by `loading.open_painter`.
 
     Attributes:
         unet: diffusers UNet2DConditionModel with the world's changes already in it.
