@@ -84,3 +84,14 @@ def local_host(device: torch.device, dtype: torch.dtype, cast: bool = False) -> 
         return LocalPart(spec, device, dtype, cast)
 
     return host
+
+
+class HeldPart(Generic[M]):
+    """A part whose module is built and loaded already."""
+
+    def __init__(self, module: M, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype, self._module = device, dtype, module
+
+    def acquire(self, working_bytes: int = 0) -> M:
+        """The module."""
+        return self._module
