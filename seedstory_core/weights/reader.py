@@ -103,14 +103,6 @@ class _Shards:
         self.path = index
         self._folder = index.parent
         self._where = _read_index(index)
-        missing = sorted(
-            {name for name in self._where.values() if not inside(self._folder, name).is_file()}
-        )
-        if missing:
-            raise SeedStoryError(
-                f"{index} names {len(missing)} files that are not beside it: "
-                f"{', '.join(missing[:10])}. Download them into {self._folder}."
-            )
         self._open = lru_cache(maxsize=2)(lambda name: _open_file(inside(self._folder, name)))
 
     def keys(self) -> list[str]:
@@ -126,7 +118,13 @@ class _Shards:
         return self._shard(key).tensor(key)
 
     def _shard(self, key: str) -> Checkpoint:
-        shard = self._open(self._where[key])
+        name = self._where[key]
+        if not inside(self._folder, name).is_file():  # only those in use must be there
+            raise SeedStoryError(
+                f"{self.path} says that {key} is in {name}, but that file is not beside it. "
+                f"Download it into {self._folder}."
+            )
+        shard = self._open(name)
         if key not in shard.keys():
             raise SeedStoryError(
                 f"{shard.path} lacks {key}, which {self.path.name} says it has. Download it again."
