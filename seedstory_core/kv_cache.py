@@ -86,8 +86,13 @@ def _written(buffer: Tensor | None, start: int, rows: Tensor) -> Tensor:
     return buffer
 
 
+def _same(device: torch.device, other: torch.device) -> bool:
+    """Whether both name one device; ``cuda`` is whichever ``cuda:N`` a tensor is on."""
+    return device.type == other.type and (other.index is None or device.index == other.index)
+
+
 def _moved(buffer: Tensor | None, device: torch.device, length: int) -> Tensor | None:
-    if buffer is None or buffer.device == device:
+    if buffer is None or _same(buffer.device, device):
         return buffer
     with torch.inference_mode(False):
         return buffer[:, :, :length].to(device, copy=True)

@@ -68,7 +68,7 @@ class Goldens:
         }
 
     def tolerance(self, stem: str, which: str = "atol") -> tuple[float, float]:
-        """(absolute, relative) tolerance in the manifest's entry of ``stem``; 0 where it is silent."""
+        """(absolute, relative) tolerance in the manifest for ``stem``; 0 where it is silent."""
         for path in self.find(stem):
             tol = self.files.get(path.name, {}).get("tol")
             if tol:

@@ -20,7 +20,7 @@ from ...context import restore as restore_context
 from ...engine import Capabilities, Host, Order, Route
 from ...errors import SeedStoryError
 from ...images import clip_input
-from ...parts import Part, PartSpec
+from ...parts import Part
 from ...sampling import REFERENCE, Sampling, describe
 from ...sampling import restore as restore_sampling
 from ...story import GIVEN, append, attach_image, check_features, check_index, check_story
@@ -39,15 +39,14 @@ from ...types import (
 from ...world import World
 from .conditioning import UNET, Conditioner
 from .config import SeedStoryConfig
-from .detokenizer import Detokenizer
-from .mllm import Mllm
+from .features import SPACE, checked, panel_features
+from .parts import part_specs
 from .prompt import TURN, Appended, BlindCut, Layout, Prompt, Trained, Vocabulary, clean, display
 from .telling import Teller, Told
 from .tokenizer import Tokenizer
 from .vision import Vision
 
 NAME = "seed_story"
-SPACE = "seed_story.image"  # feature space: [256, D] a picture, what `Vision` gives
 ENCODE_AT_ONCE = 4  # pictures in one pass of the visual tokenizer
 MAX_SEED = 2**64 - 1
 
@@ -165,6 +164,7 @@ class SeedStoryEngine:
         given = None if caption is None else self.words.check_caption(caption, "caption")
         told = self._say(story, given, sampling, context, seed, reference, progress)
         said = clean(self.words.tokenizer.decode(told.ids))
+        progress(sampling.max_new_tokens, sampling.max_new_tokens, given or display(said))
         if told.features is None:
             return replace(story, closing=display(said))
         text = said if given is None else (given if reference else TURN + given)
@@ -197,13 +197,11 @@ class SeedStoryEngine:
         """Lay out the prompt and let the LLM say one panel, reporting every token."""
         prompt = self.prompt(story, given, context, reference)
         self._teller.check_room(prompt.ids, given or "")
-        pictures = [self._features(story.panels[i], i) for i in prompt.pictures]
+        pictures = [panel_features(story.panels[i], i, self.config) for i in prompt.pictures]
         total = sampling.max_new_tokens
         progress(0, total, "")
         if given is not None and not reference:
-            told = self._teller.illustrate(prompt, pictures, context)
-            progress(total, total, given)
-            return told
+            return self._teller.illustrate(prompt, pictures, context)
 
         def on_tokens(ids: Sequence[int]) -> None:
             progress(len(ids), total, display(clean(self.words.tokenizer.decode(ids))))
@@ -218,7 +216,7 @@ class SeedStoryEngine:
         """What steers SDXL for one panel, B = 1."""
         check_story(story, self)
         index = check_index(story, index)
-        row = self._features(story.panels[index], index)
+        row = panel_features(story.panels[index], index, self.config)
         return self.condition_features(ImageFeatures(row[None], SPACE, self.world))
 
     def condition_features(self, features: ImageFeatures) -> Conditioning:
@@ -228,7 +226,7 @@ class SeedStoryEngine:
                 f"Expected {SPACE!r} features of world {self.world.name!r}, got {features.space!r} "
                 f"of {features.world.name!r}. Encode the picture with this world."
             )
-        rows = [self._checked(row, f"picture {i}") for i, row in enumerate(features.tensor)]
+        rows = [checked(row, f"picture {i}", self.config) for i, row in enumerate(features.tensor)]
         return self._conditioner.condition(torch.stack(rows))
 
     def unet_patch(self) -> Mapping[str, Tensor]:
@@ -278,24 +276,6 @@ class SeedStoryEngine:
         world: dict[str, Json] = {"name": self.world.name, "digest": self.world.digest}
         return {"engine": NAME, "world": world, "versions": {"torch": str(torch.__version__)}}
 
-    def _features(self, panel: Panel, index: int) -> Tensor:
-        row = panel.features.get(SPACE)
-        if row is None:
-            raise SeedStoryError(
-                f"Panel {index} has no {SPACE!r} features, so it cannot be read or painted."
-            )
-        return self._checked(row, f"panel {index}")
-
-    def _checked(self, row: Tensor, what: str) -> Tensor:
-        pool = self.config.vision.pool
-        if tuple(row.shape) != (pool.tokens, pool.width):
-            raise SeedStoryError(
-                f"The features of {what} have the shape {list(row.shape)}, this world's are "
-                f"{[pool.tokens, pool.width]}. They belong to another world."
-            )
-        check_features({SPACE: row}, what)
-        return row
-
 
 def open_engine(world: World, host: Host) -> SeedStoryEngine:
     """The engine for a world folder; ``host`` says where its parts live.
@@ -304,28 +284,17 @@ def open_engine(world: World, host: Host) -> SeedStoryEngine:
         SeedStoryError: files are missing, or tokenizer and sizes do not fit together.
     """
     config = SeedStoryConfig.from_json(world.sizes)
-    detokenizer = world.file("detokenizer")
     optional = [
         world.file(role) if role in world.files else None
         for role in ("tokenizer.added_tokens", "tokenizer.config", "tokenizer.special_tokens_map")
     ]
-    specs = (
-        PartSpec("vision", lambda ops: Vision(config.vision, ops), world.file("vision")),
-        PartSpec("llm", lambda ops: Mllm(config, ops), world.file("llm")),
-        PartSpec(
-            "detokenizer",
-            lambda ops: Detokenizer(config.detokenizer, ops),
-            detokenizer,
-            prefix="resampler.",
-        ),
-    )
     wanted = world.defaults
     return SeedStoryEngine(
         world.ref,
         config,
         Tokenizer(world.file("tokenizer.model"), *optional),
-        {spec.name: host(spec) for spec in specs},
-        detokenizer,
+        {spec.name: host(spec) for spec in part_specs(world, config)},
+        world.file("detokenizer"),
         restore_sampling(wanted["sampling"]) if "sampling" in wanted else None,
         restore_context(wanted["context"]) if "context" in wanted else None,
     )
