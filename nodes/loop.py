@@ -23,7 +23,7 @@ class StoryLoopOpen(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return host.schema(
-            node_id=OPEN,
+            node_id="SeedStory_StoryLoopOpen",
             display_name="Story Loop Open",
             category=CATEGORY,
             description="Begins a loop: what you wire between this and Story Loop Close runs "

@@ -130,7 +130,8 @@ class PaintStory(io.ComfyNode):
             raise SeedStoryError(
                 f"Story {story.run!r} has no told panel to paint. Tell some first."
             )
-        return io.NodeOutput(story, to_float(pictures))
+        captions = [story.panels[i].caption for i in indices]
+        return io.NodeOutput(story, to_float(pictures), ui=host.text_ui(*captions))
 
 
 def paint(

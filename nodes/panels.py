@@ -145,7 +145,7 @@ class Panels(io.ComfyNode):
             "the features as one batch.",
             search_aliases=["split story", "story to images"],
             inputs=[
-                types.Story.Input("story", tooltip="Any story."),
+                types.Story.Input("story", tooltip="Any story, painted or not."),
                 io.Boolean.Input(
                     "with_opening",
                     default=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io
 
 from ..seedstory_core.context import ContextPolicy
@@ -250,7 +252,7 @@ class TellStory(io.ComfyNode):
 
 
 def tell_all(
-    story: Story, llm: EngineHandle, captions: list[str | None], seed: int, how: dict
+    story: Story, llm: EngineHandle, captions: Sequence[str | None], seed: int, how: dict
 ) -> Story:
     """One panel for each entry of ``captions``; None where the model writes."""
     if len(captions) > MAX_PANELS:

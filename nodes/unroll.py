@@ -18,7 +18,8 @@ Link = list[Any]
 class Graph(Protocol):
     """What unrolling needs to know of a prompt."""
 
-    nodes: Mapping[str, Mapping[str, Any]]
+    @property
+    def nodes(self) -> Mapping[str, Mapping[str, Any]]: ...
 
     def display_id(self, node_id: str) -> str: ...
 
@@ -41,6 +42,7 @@ def unroll(
     end: Link = graph.nodes[close_id]["inputs"]["story"]
     first = graph.nodes[open_id]["inputs"].get("index", 0)
     clones: dict[str, dict[str, Any]] = {}
+    names: dict[str, str] = {}
     for turn in range(1, count):
         names = {node_id: f"{close_id}.{node_id}@{turn}" for node_id in body}
         for node_id, name in names.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 
@@ -26,7 +27,6 @@ class PromptGraph:
 
     def is_output(self, node_id: str) -> bool:
         """Whether the node runs for its own sake, as a preview or a saver does."""
-        import nodes  # ComfyUI's own registry: this pack is never on sys.path
-
-        kind = nodes.NODE_CLASS_MAPPINGS.get(self.nodes[node_id]["class_type"])
+        registry = import_module("nodes")  # ComfyUI's own: this pack is never on sys.path
+        kind = registry.NODE_CLASS_MAPPINGS.get(self.nodes[node_id]["class_type"])
         return bool(getattr(kind, "OUTPUT_NODE", False))

@@ -8,6 +8,9 @@ from typing import Any
 
 from ...seedstory_core.engine import Engine
 
+#: Received by web/told_text.js.
+TEXT_EVENT = "seedstory.text"
+
 
 def interruptible() -> None:
     """Raise ComfyUI's interruption if the user asked for it."""
@@ -50,7 +53,10 @@ class Reporter:
 
 
 def _send_text(text: str) -> None:
-    """Show ``text`` on the visible node while it runs; clones of a loop show on their original."""
+    """Show ``text`` on the visible node while it runs; clones of a loop show on their original.
+
+    ComfyUI's own progress text would stay beside the pack's text field and repeat it.
+    """
     from comfy_execution.progress import get_progress_state
     from comfy_execution.utils import get_executing_context
     from server import PromptServer
@@ -59,8 +65,8 @@ def _send_text(text: str) -> None:
     server = getattr(PromptServer, "instance", None)
     if context is None or server is None:
         return
-    prompt = get_progress_state().dynprompt
-    server.send_progress_text(text, prompt.get_display_node_id(context.node_id))
+    node = get_progress_state().dynprompt.get_display_node_id(context.node_id)
+    server.send_sync(TEXT_EVENT, {"node": node, "text": text}, server.client_id)
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+// The caption that a telling node tells, inside the node: live while it runs, kept afterwards.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+import { hook, nodeAt, restore } from "./lib/nodes.js";
+
+const TELLING = new Set([
+  "SeedStory_TellPanel",
+  "SeedStory_IllustrateCaption",
+  "SeedStory_TellStory",
+  "SeedStory_PaintStory",
+]);
+const WIDGET = "seedstory_told";
+const MIN_HEIGHT = 72;
+
+function addText(node) {
+  const area = document.createElement("textarea");
+  area.readOnly = true;
+  area.className = "comfy-multiline-input";
+  area.placeholder = "…";
+  area.setAttribute("aria-label", "Told text");
+  const widget = node.addDOMWidget(WIDGET, "seedstory_text", area, {
+    serialize: false,
+    hideOnZoom: false,
+    getValue: () => area.value,
+    setValue: () => {},
+    getMinHeight: () => MIN_HEIGHT,
+  });
+  widget.serialize = false; // a result, not a setting: workflows do not carry it
+}
+
+function showText(node, text) {
+  const area = node?.widgets?.find((widget) => widget.name === WIDGET)?.element;
+  if (area) {
+    area.value = text;
+    area.scrollTop = area.scrollHeight;
+  }
+}
+
+app.registerExtension({
+  name: "seed-story.ToldText",
+  setup() {
+    api.addEventListener("seedstory.text", ({ detail }) => showText(nodeAt(detail.node), detail.text));
+  },
+  beforeRegisterNodeDef(nodeType, nodeData) {
+    if (!TELLING.has(nodeData.name)) return;
+    hook(nodeType, "onNodeCreated", addText);
+    hook(nodeType, "onExecuted", (node, output) => {
+      if (output?.seedstory_text) showText(node, output.seedstory_text.join("\n\n"));
+    });
+  },
+  loadedGraphNode(node) {
+    if (TELLING.has(node.comfyClass)) restore(node);
+  },
+});
