@@ -41,6 +41,7 @@ class OutsideFile:
         folder: where it goes in ComfyUI's models folder; the file keeps its bare name.
         purpose: what it is for.
         sure: the file's name and place are known, not inferred.
+        name: its name on disk where that is not the repository's.
     """
 
     key: str
@@ -54,11 +55,12 @@ class OutsideFile:
     folder: str
     purpose: str
     sure: bool = True
+    name: str = ""
 
     @property
     def path(self) -> str:
         """Place relative to the models folder."""
-        return f"{self.folder}/{self.filename.rsplit('/', 1)[-1]}"
+        return f"{self.folder}/{self.name or self.filename.rsplit('/', 1)[-1]}"
 
     def url(self, base: str = BASE_URL) -> str:
         """Where it is fetched from; ``base`` may name a mirror with the same layout."""

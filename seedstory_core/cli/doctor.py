@@ -1,0 +1,72 @@
+"""``doctor``: what is there, missing, damaged or unknown, and what this machine can run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..weights.doctor import Finding
+
+NO_WORLD = 1
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what is there, missing or damaged, and what this machine can run",
+        description="Looks at a models folder. Exit code 0 when a world can be used, else 1.",
+    )
+    parser.add_argument("--models", type=Path, help="ComfyUI's models folder (found if not given)")
+    parser.add_argument("--deep", action="store_true", help="read and hash every file (minutes)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; 0 when a usable world is there."""
+    from ..files import human
+    from ..weights import doctor
+    from ..weights.machine import Machine, phases
+    from ..weights.places import models_folder
+
+    models = models_folder(args.models).resolve()
+    print(f"Models folder: {models}{'' if models.is_dir() else ' (does not exist)'}\n")
+    worlds = doctor.examine_worlds(models, args.deep)
+    machine = Machine.here(models)
+    for report in worlds:
+        verdict = "usable" if report.usable else "NOT usable"
+        print(f"World {report.name} ({report.folder}): {verdict}")
+        if report.world is not None:
+            print(f"    terms: {report.world.licence}")
+        _print_table(list(report.findings))
+        if report.world is not None and report.world.notice:
+            print(f"    note: {report.world.notice}")
+        if report.world is not None and report.usable:
+            for phase in phases(report.world, machine):
+                print(
+                    f"    {phase.name:<9}{human(phase.weights):>10}  {phase.precision}, {phase.how}"
+                )
+        print()
+    outside = doctor.examine_outside(models, args.deep)
+    print("Official files (needed for converting, and the SDXL base for painting)")
+    _print_table(outside)
+    print(f"\nThis machine: {machine.describe()}")
+    if any(report.usable for report in worlds):
+        return 0
+    print(f"\nNo usable world. Next: {doctor.next_command(models, outside)}")
+    return NO_WORLD
+
+
+def _print_table(findings: list[Finding]) -> None:
+    from ..files import human
+
+    width = max((len(item.name) for item in findings), default=0)
+    for item in findings:
+        size = human(item.bytes) if item.bytes else "-"
+        print(f"    {item.name:<{width}}  {item.state:<10} {size:>10}  {item.licence}")
+        if item.problem:
+            print(f"        {item.problem}")
+        if item.advice:
+            print(f"        -> {item.advice}")

@@ -1,0 +1,34 @@
+"""Where models lie when nobody says: in ComfyUI's models folder, where there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+WORLDS = "seedstory"  # folder of worlds inside ComfyUI's models folder
+
+
+def models_folder(given: Path | None = None) -> Path:
+    """``given``; else the first ComfyUI's ``models``; else ``models`` in the working folder."""
+    if given is not None:
+        return given
+    for comfy in _comfyui():
+        if (comfy / "models").is_dir():
+            return comfy / "models"
+    return Path("models")
+
+
+def world_roots(models: Path) -> list[Path]:
+    """Where worlds may be: ``models/seedstory``, ``models`` itself, the pack's ``worlds``."""
+    return [models / WORLDS, models, Path(__file__).parents[2] / "worlds"]
+
+
+def _comfyui() -> Iterator[Path]:
+    if os.environ.get("COMFYUI_PATH"):
+        yield Path(os.environ["COMFYUI_PATH"])
+    pack = Path(__file__).resolve().parents[2]
+    if pack.parent.name == "custom_nodes":
+        yield pack.parent.parent
+    yield Path.home() / "comfy" / "ComfyUI"
+    yield Path.home() / "ComfyUI"
