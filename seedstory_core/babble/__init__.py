@@ -6,6 +6,8 @@ and pictures mean nothing, and it says so.
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from pathlib import Path
 
 import torch
@@ -21,16 +23,19 @@ from ..engines.seed_story.config import (
 )
 from ..engines.seed_story.detokenizer import Detokenizer
 from ..engines.seed_story.vision import Vision
+from ..errors import SeedStoryError
 from ..files import atomic_write_bytes
 from ..images import encode_png
 from ..sampling import Nucleus, Sampling, describe
 from ..schedule import SDXL
 from ..weights.world_writer import write_world_json
-from ..world import World
+from ..world import World, load_world
 from .drawings import TEXTS, drawings
 from .shapes import UNET, VAE
 from .weights import State, detokenizer_state, half, llm_state, unet_state, vae_state, vision_state
 from .words import IMAGE_TOKENS, PIECES, write_tokenizer
+
+logger = logging.getLogger(__name__)
 
 NOTICE = (
     "This world babbles: its weights are random numbers made on the spot, nothing in it is "
@@ -111,7 +116,12 @@ def make_world(folder: Path, seed: int = 0) -> World:
         files={**{name: f"{name}.safetensors" for name in states}, **TOKENIZER_FILES},
         panel_size=(64, 64),
         licence="Apache-2.0",
-        provenance={"made_by": "seedstory_core.babble", "seed": seed, "trained": False},
+        provenance={
+            "made_by": "seedstory_core.babble",
+            "seed": seed,
+            "recipe": _recipe(),
+            "trained": False,
+        },
         painter={"unet": dict(UNET), "vae": dict(VAE), "scheduler": dict(SDXL)},
         defaults={
             "sampling": describe(
@@ -122,6 +132,7 @@ def make_world(folder: Path, seed: int = 0) -> World:
                 )
             ),
             "context": describe(Window(8)),
+            "paint": {"steps": 12},
         },
         openings=[
             {"image": f"openings/{number:02d}.png", "text": text}
@@ -129,6 +140,26 @@ def make_world(folder: Path, seed: int = 0) -> World:
         ],
         notice=NOTICE,
     )
+
+
+def cached_world(folder: Path, seed: int = 0) -> World:
+    """The babbling world in ``folder``, made anew only if it is absent, damaged or of old code."""
+    try:
+        world = load_world(folder)
+        if (world.provenance.get("recipe"), world.provenance.get("seed")) == (_recipe(), seed):
+            for role, entry in world.files.items():
+                if world.file(role).stat().st_size != entry.bytes:
+                    raise SeedStoryError(f"{entry.path} is cut short")
+            return world
+    except SeedStoryError as error:
+        logger.debug("making the babbling world: %s", error)
+    return make_world(folder, seed)
+
+
+def _recipe() -> str:
+    """Digest of the code that makes the world."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 @torch.no_grad()

@@ -16,26 +16,11 @@ from torch import Tensor, nn
 from ..errors import SeedStoryError
 from ..parts import MAX_NAMED_KEYS, load_strict
 from ..schedule import SDXL as SDXL_SCHEDULER
+from ..weights.sdxl import UNET_CONFIG
 from ..world import World
 from .painting import Painter
 
-#: Sizes of SDXL base 1.0, for checkpoints in one file (which carry no config).
-SDXL_UNET: Mapping[str, Any] = {
-    "sample_size": 128,
-    "in_channels": 4,
-    "out_channels": 4,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "block_out_channels": [320, 640, 1280],
-    "layers_per_block": 2,
-    "transformer_layers_per_block": [1, 2, 10],
-    "attention_head_dim": [5, 10, 20],
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
+#: SDXL base 1.0's VAE, for checkpoints in one file (which carry no config).
 SDXL_VAE: Mapping[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
@@ -77,7 +62,7 @@ def open_painter(
                 "it paints with the SDXL base. Give that with --base (a diffusers folder or a "
                 ".safetensors file), or tell without painting: --no-paint."
             )
-        unet = _from_base(base, "unet", SDXL_UNET) if unet is None else unet
+        unet = _from_base(base, "unet", UNET_CONFIG) if unet is None else unet
         vae = _from_base(base, "vae", SDXL_VAE) if vae is None else vae
     overlay(unet, patch or {}, str(base or world.root))
     device = device or torch.device("cpu")

@@ -1,0 +1,208 @@
+"""``tell``: a told and painted story without ComfyUI, kept panel by panel.
+
+All panels are told first and then painted, with the LLM gone by then. Every finished panel is in
+the folder at once; the same command goes on where a stopped one left off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..book.html import PAGE
+from ..context import Dense, Window
+from ..context import restore as restore_context
+from ..errors import SeedStoryError
+from ..sampling import REFERENCE, Greedy, Nucleus, Sampling
+from ..sampling import restore as restore_sampling
+from ..types import Opening, PaintSettings
+from ..world import World
+from .places import BABBLE, DTYPES
+from .progress import Bar
+
+PANELS = 10
+MANY = 1000  # panels beyond this are more likely a slip than a wish
+STOPPED = 130
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command."""
+    parser = subparsers.add_parser(
+        "tell",
+        help="tell and paint a story",
+        description="Tells a story from a picture and a sentence, then paints it. Writes pictures, "
+        "captions and index.html; a stopped run goes on with the same command.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the story")
+    add("--world", default=BABBLE, metavar="W", help="name or path of a world; babble is built in")
+    add("--image", type=Path, metavar="P", help="picture to begin with (the world's first opening)")
+    add("--text", metavar="T", help="sentence to begin with (the world's first opening)")
+    add("--panels", type=int, metavar="N", help=f"panels after the opening ({PANELS})")
+    add("--captions", type=Path, metavar="FILE", help="given captions, one a line")
+    add("--yes", action="store_true", help=f"allow more than {MANY} panels")
+    telling = parser.add_argument_group("telling")
+    add = telling.add_argument
+    add("--seed", type=int, default=0, help="seed of panel 0; panel i uses seed + i")
+    add("--temperature", type=float, metavar="X", help="0 for the likeliest words (the world's)")
+    add("--top-p", type=float, metavar="X", help="share of likely words drawn from (the world's)")
+    add("--context", metavar="window:N|dense", help="panels that the next one reads (the world's)")
+    add("--reference", action="store_true", help="with the quirks of the published scripts")
+    painting = parser.add_argument_group("painting")
+    add = painting.add_argument
+    add("--no-paint", action="store_true", help="tell only; paint later with the same command")
+    add("--steps", type=int, metavar="N", help="sampling steps (the world's, or 50)")
+    add("--guidance", type=float, metavar="X", help="how strictly to follow (the world's, or 7.5)")
+    add("--paint-seed", type=int, default=42, help="seed of the noise, the same for all panels")
+    add("--size", metavar="WxH", help="pixels (the world's)")
+    add("--base", type=Path, metavar="P", help="SDXL base: a diffusers folder or .safetensors file")
+    machine = parser.add_argument_group("machine")
+    add = machine.add_argument
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps...")
+    add("--dtype", default="auto", choices=["auto", *DTYPES], help="precision")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell, then paint; 130 when stopped."""
+    captions = _captions(args.captions)
+    panels = _panel_count(args, len(captions))
+    context, settings = context_of(args.context), paint_settings(args)
+    from .places import device_of, dtype_of, open_world
+    from .telling import Run
+
+    world = open_world(args.world)
+    device = device_of(args.device)
+    sampling = sampling_of(world, args)
+    if context is None:
+        context = restore_context(world.defaults.get("context", {"class": "Window"}))
+    if world.notice:
+        print(f"Note: {world.notice}")
+    run = Run(
+        args.out,
+        world,
+        device,
+        dtype_of(args.dtype, device),
+        sampling,
+        context,
+        seed=args.seed,
+        reference=args.reference,
+    )
+    try:
+        run.begin(opening_of(world, args), captions)
+        run.tell(panels, captions, Bar("Telling", max(0, panels + 1 - len(run.story))))
+        if not args.no_paint:
+            run.paint(_with_defaults(settings, world, args), args.base, Bar("Painting", run.blank))
+    except (KeyboardInterrupt, SeedStoryError) as stopped:
+        kept = run.summary(panels)
+        if isinstance(stopped, SeedStoryError):
+            if kept:
+                print(kept, file=sys.stderr)
+            raise
+        print(f"\nStopped. {kept or 'Nothing was told yet.'}", file=sys.stderr)
+        return STOPPED
+    print(run.ending(args.out / PAGE))
+    return 0
+
+
+def opening_of(world: World, args: argparse.Namespace) -> Opening:
+    """The user's picture and sentence; what is missing comes from the world's first opening."""
+    from ..images import read_picture
+    from ..world import inside
+
+    first = world.openings[0] if world.openings else {}
+    if args.image is not None and args.text is None:
+        raise SeedStoryError("A picture needs a sentence to begin with: add --text.")
+    text = args.text if args.text is not None else first.get("text")
+    if args.image is None and not first:
+        raise SeedStoryError(
+            f"World {world.name!r} brings no opening of its own: give --image and --text."
+        )
+    path = args.image if args.image is not None else inside(world.root, first["image"])
+    return Opening(str(text), read_picture(path), run=args.out.resolve().name or "story")
+
+
+def sampling_of(world: World, args: argparse.Namespace) -> Sampling:
+    """The world's sampling, or the reference's, with what the command line changes."""
+    base = restore_sampling(world.defaults.get("sampling", {}))
+    if args.reference:
+        base = REFERENCE
+    if args.temperature is None and args.top_p is None:
+        return base
+    known = base.picker if isinstance(base.picker, Nucleus) else Nucleus()
+    temperature = known.temperature if args.temperature is None else args.temperature
+    if temperature == 0:
+        return replace(base, picker=Greedy())
+    top_p = known.top_p if args.top_p is None else args.top_p
+    return replace(base, picker=Nucleus(temperature, top_p))
+
+
+def context_of(text: str | None) -> Dense | Window | None:
+    """``dense``, ``window`` or ``window:8``; None stays None."""
+    if text is None:
+        return None
+    name, _, size = text.lower().partition(":")
+    if name == "dense" and not size:
+        return Dense()
+    if name == "window" and (not size or size.isdecimal()):
+        return Window(int(size)) if size else Window()
+    raise SeedStoryError(f"--context is window:N (N panels in view) or dense, got {text!r}.")
+
+
+def paint_settings(args: argparse.Namespace) -> PaintSettings:
+    """The painting options that were given; the others stay the reference's."""
+    settings = PaintSettings(seed=args.paint_seed)
+    if args.steps is not None:
+        settings = replace(settings, steps=args.steps)
+    if args.guidance is not None:
+        settings = replace(settings, guidance=args.guidance)
+    if args.size is not None:
+        sides = args.size.lower().split("x")
+        if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+            raise SeedStoryError(f"--size is WIDTHxHEIGHT, as 1024x1024, got {args.size!r}.")
+        settings = replace(settings, size=(int(sides[0]), int(sides[1])))
+    return settings
+
+
+def _with_defaults(
+    settings: PaintSettings, world: World, args: argparse.Namespace
+) -> PaintSettings:
+    wanted = world.defaults.get("paint", {})
+    if args.steps is None and "steps" in wanted:
+        settings = replace(settings, steps=int(wanted["steps"]))
+    if args.guidance is None and "guidance" in wanted:
+        settings = replace(settings, guidance=float(wanted["guidance"]))
+    return settings
+
+
+def _captions(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SeedStoryError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise SeedStoryError(f"The captions {path} cannot be read ({error}).") from error
+    captions = [line.strip() for line in lines if line.strip()]
+    if not captions:
+        raise SeedStoryError(f"{path} has no caption: write one a line.")
+    return captions
+
+
+def _panel_count(args: argparse.Namespace, captions: int) -> int:
+    from ..story_reader import MAX_PANELS
+
+    panels = args.panels if args.panels is not None else (captions or PANELS)
+    if not 0 <= panels < MAX_PANELS:
+        raise SeedStoryError(f"--panels is 0 to {MAX_PANELS - 1}, got {panels}.")
+    if panels > MANY and not args.yes:
+        raise SeedStoryError(
+            f"{panels} panels are a lot: with the released weights they take about "
+            f"{panels * 2 / 1024:.0f} GB of features and {panels * 3 / 1024:.0f} GB of pictures, "
+            "in memory and on disk. If you mean it, add --yes."
+        )
+    return panels

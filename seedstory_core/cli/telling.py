@@ -1,0 +1,176 @@
+"""One run of ``tell``: what it has so far, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..book.html import PAGE, write_html
+from ..context import Dense, Window
+from ..engine import Order, Route, open_engine
+from ..errors import SeedStoryError
+from ..files import sweep_parts
+from ..hosts import LocalPart, local_host
+from ..painter import open_painter
+from ..sampling import Sampling, describe
+from ..story import attach_image, unpainted
+from ..story_reader import MANIFEST, load_story
+from ..story_store import save_story
+from ..types import Opening, PaintSettings, Story
+from ..world import World
+from .progress import Bar
+
+MAPPED_ABOVE = 4 << 30  # bytes; larger models stay in their file on a CPU
+
+
+class Run:
+    """A story growing in one folder.
+
+    Attributes:
+        story: what is in the folder, or None before `begin`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        world: World,
+        device: torch.device,
+        dtype: torch.dtype,
+        sampling: Sampling,
+        context: Dense | Window,
+        seed: int = 0,
+        reference: bool = False,
+    ) -> None:
+        self.folder, self.world, self.device, self.dtype = folder, world, device, dtype
+        self.sampling, self.context = sampling, context
+        self.seed, self.reference = seed, reference
+        largest = max((entry.bytes for entry in world.files.values()), default=0)
+        mapped = device.type == "cpu" and largest > MAPPED_ABOVE
+        self.engine = open_engine(world, local_host(device, dtype, cast=mapped))
+        self.story = Story((), world.engine, world.ref, folder.name)
+
+    @property
+    def blank(self) -> int:
+        """Panels without a picture."""
+        return len(unpainted(self.story))
+
+    def begin(self, opening: Opening, captions: Sequence[str]) -> None:
+        """Start the story, or take up what the folder holds of this very story.
+
+        Raises:
+            SeedStoryError: the folder holds another story, or files of something else.
+        """
+        fresh = self.engine.start(opening)
+        if (self.folder / MANIFEST).exists():
+            known = load_story(self.folder)
+            self._check_same(fresh, known, captions)
+            sweep_parts(self.folder)
+            self.story = known
+            told = len(known) - 1
+            print(f"Going on with {self.folder}: {told} told, {told - self.blank} painted.")
+            return
+        others = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if others - {"features", "panels", "characters", PAGE}:
+            raise SeedStoryError(
+                f"{self.folder} holds other files ({', '.join(sorted(others)[:3])}...). Give --out "
+                "a new or empty folder."
+            )
+        self._keep(fresh)
+
+    def tell(self, panels: int, captions: Sequence[str], bar: Bar) -> None:
+        """Tell up to ``panels`` panels after the opening; each is kept at once."""
+        while len(self.story) <= panels and not self.story.ended:
+            index = len(self.story)
+            told = self.engine.tell(
+                self.story,
+                captions[index - 1] if index <= len(captions) else None,
+                self.sampling,
+                self.context,
+                seed=self.seed + index,
+                reference=self.reference,
+                progress=bar,
+            )
+            self._keep(told)
+            bar.finish(told.closing if told.closing is not None else told.panels[-1].caption)
+        bar.clear()
+        for part in self.engine.parts.values():  # the painter needs the room
+            if isinstance(part, LocalPart):
+                part.release()
+
+    def paint(self, settings: PaintSettings, base: Path | None, bar: Bar) -> None:
+        """Paint what has no picture yet; each picture is kept at once."""
+        todo = unpainted(self.story)
+        if not todo:
+            return
+        joint = self.engine.capabilities.order is Order.JOINT
+        if self.engine.capabilities.route is Route.SAMPLER:
+            for indices in [list(todo)] if joint else [[index] for index in todo]:
+                pictures = self.engine.paint(self.story, indices, settings, bar)
+                for index, picture in zip(indices, pictures, strict=True):
+                    self._keep(attach_image(self.story, index, picture, describe(settings)))
+                    bar.finish(f"panels/{index:03d}.png")
+            return
+        bar(0, 1, "loading the painter")
+        patch = self.engine.unet_patch()
+        painter = open_painter(self.world, base, self.device, self.dtype, patch)
+        for index in todo:
+            (picture,) = painter.paint(self.engine, self.story, [index], settings, bar)
+            paint = painter.describe(settings, index)
+            self._keep(attach_image(self.story, index, picture, paint))
+            bar.finish(f"panels/{index:03d}.png")
+
+    def summary(self, panels: int) -> str:
+        """What is kept so far and how to go on; empty before anything is."""
+        if not self.story.panels:
+            return ""
+        told = len(self.story) - 1
+        return (
+            f"{told} of {panels} panels are told and {told - self.blank} painted; they are kept in "
+            f"{self.folder}. The same command goes on from there."
+        )
+
+    def ending(self, page: Path) -> str:
+        """The last line of a run that came to its end."""
+        told = len(self.story) - 1
+        over = " The world ended the story here." if self.story.ended else ""
+        return f"{told} panels told, {told - self.blank} painted.{over} Read it: {page}"
+
+    def _keep(self, story: Story) -> None:
+        save_story(self.folder, story)
+        self.story = story
+        write_html(story, self.folder, self.world.notice)
+
+    def _check_same(self, fresh: Story, known: Story, captions: Sequence[str]) -> None:
+        """Refuse a folder whose story this command would not have told."""
+        if known.world.digest != fresh.world.digest:
+            reason = f"it was told with another world, {known.world.name!r}"
+        elif not known.panels or known.panels[0].uid != fresh.panels[0].uid:
+            reason = "it begins with another picture or sentence"
+        else:
+            reason = self._difference(known, captions)
+        if reason:
+            raise SeedStoryError(
+                f"{self.folder} holds another story: {reason}. Give --out another folder, or "
+                "repeat the command that began that story."
+            )
+
+    def _difference(self, known: Story, captions: Sequence[str]) -> str:
+        wanted = {
+            "sampling": describe(self.sampling),
+            "context": describe(self.context),
+            "reference": self.reference,
+        }
+        for index, panel in enumerate(known.panels[1:], start=1):
+            given = captions[index - 1] if index <= len(captions) else None
+            if (panel.origin == "illustrated") != (given is not None):
+                return f"panel {index} was {panel.origin}"
+            if given is not None and panel.caption != given:
+                return f"panel {index} has another caption"
+            if given is None and panel.seed != self.seed + index:
+                return f"panel {index} was told with seed {panel.seed}, not {self.seed + index}"
+            other = [key for key in wanted if panel.provenance.get(key, wanted[key]) != wanted[key]]
+            if other:
+                return f"panel {index} was told with another {other[0]}"
+        return ""
