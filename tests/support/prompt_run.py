@@ -94,6 +94,11 @@ class PromptRun:
         ]
 
     @property
+    def cached(self) -> set[str]:
+        """Ids of the nodes whose earlier result was used."""
+        return {key for data in self.of("execution_cached") for key in data["nodes"]}
+
+    @property
     def outputs(self) -> dict[str, Any]:
         """``ui`` output per node id."""
         return self.history.get("outputs", {})

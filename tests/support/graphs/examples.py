@@ -121,7 +121,6 @@ _LOOP_BODY = (
     parts.latent(3),
     *parts.sample(4, vae=Link("base", 2), model="lora", steer="steer", seed=Link("open", 3)),
     parts.attach(5),
-    Node("preview", "PreviewImage", 5, {"images": Link("decode")}, "This turn's picture"),
 )
 LOOP = Graph(
     "04-loop-lora-controlnet",

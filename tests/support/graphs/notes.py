@@ -35,7 +35,9 @@ has what there is.
     "04-loop-lora-controlnet": """
 What lies between **Story Loop Open** and **Story Loop Close** runs once a turn: tell,
 steer, sample, decode, attach. It is plain SDXL, so put in whatever you like. Each turn
-is cached on its own: raise the count on Close and only the new turns run.
+is cached on its own: raise the count on Close and only the new turns run. (With a
+preview node in the body, newer ComfyUI forgets the old turns unless it is started with
+*--cache-classic*.)
 
 Needs three files of yours; choose them in their loaders:
 - an SDXL base 1.0 checkpoint,
