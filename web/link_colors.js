@@ -13,7 +13,7 @@ const COLORS = {
 };
 
 app.registerExtension({
-  name: "seed-story.LinkColors",
+  name: "seedstory.LinkColors",
   setup() {
     const links = app.canvas?.constructor?.link_type_colors;
     const slots = app.canvas?.default_connection_color_byType;

@@ -91,7 +91,7 @@ function showPanels(node, output) {
 }
 
 app.registerExtension({
-  name: "seed-story.StoryView",
+  name: "seedstory.StoryView",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== NODE) return;
     hook(nodeType, "onNodeCreated", addView);

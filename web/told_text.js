@@ -37,7 +37,7 @@ function showText(node, text) {
 }
 
 app.registerExtension({
-  name: "seed-story.ToldText",
+  name: "seedstory.ToldText",
   setup() {
     api.addEventListener("seedstory.text", ({ detail }) => showText(nodeAt(detail.node), detail.text));
   },
