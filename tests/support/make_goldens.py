@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from seedstory_core.engines.seed_story.tokenizer import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
+
+from seedstory_core.engines.seed_story.tokenizer import Tokenizer
 
 from .reference_models import RefAgent, RefDetokenizer, RefVision
 
@@ -118,17 +119,14 @@ def _encode_cases(words: Tokenizer) -> list[dict[str, Any]]:
     ]
 
 
-def _train(agent: RefAgent, words: Tokenizer, start: Tensor, steps: int = 120) -> None:
+def _train(agent: RefAgent, words: Tokenizer, start: Tensor, steps: int = 70) -> None:
     """Until the LLM says a sentence, a picture and EOS, whatever came before."""
     rows = []
-    for shown in (1, 2, 3):
+    for mark in ("[INST]", ""):  # the given-caption script leaves the mark out
         for turn in range(len(SENTENCES)):
-            told = [SENTENCES[(turn + i) % len(SENTENCES)] for i in range(shown + 1)]
-            text = "[INST]".join(sentence + _image(words) for sentence in told)
+            told = [SENTENCES[(turn + i) % len(SENTENCES)] for i in range(4)]
+            text = mark.join(sentence + _image(words) for sentence in told)
             rows.append([1, *words.encode(text), 2])
-    # The given-caption script leaves [INST] out; without this it would find no <img>.
-    rows += [[1, *words.encode(a + _image(words) + b + _image(words)), 2]
-             for a in SENTENCES for b in SENTENCES]  # fmt: skip
     width = max(map(len, rows))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
     slots = torch.isin(ids, torch.tensor(_slots(words)))
@@ -137,7 +135,7 @@ def _train(agent: RefAgent, words: Tokenizer, start: Tensor, steps: int = 120) -
     for row in range(len(rows)):  # the last picture is told, so it is read as plain tokens
         slots[row, slots[row].nonzero()[-last:, 0]] = False
     features = start.expand(int(slots.sum()) // last, -1, -1)
-    optimizer = torch.optim.AdamW(agent.llm.parameters(), lr=4e-3)
+    optimizer = torch.optim.AdamW(agent.llm.parameters(), lr=6e-3)
     for _ in range(steps):
         _, scores = agent(agent.embed(ids, slots, features + 0.1 * torch.randn_like(features)))
         loss = F.cross_entropy(scores[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
@@ -201,13 +199,19 @@ def _write_vision(
     tensors |= {f"{name}_img1": value[1:2] for name, value in seen.items()}
     picture = Image.fromarray(torch.randint(0, 256, (70, 91, 3), dtype=torch.uint8).numpy())
     picture.save(folder / "preproc_input.png")
+    tensors["preproc_out"] = _squashed(picture)
+    _save(folder, "visual_tokenizer_io", tensors)
+    return _io("visual_tokenizer_io", 2e-5)
+
+
+def _squashed(picture: Image.Image) -> Tensor:
+    """qwen_448_transform.yaml: bilinear, aspect ratio lost, CLIP's mean and deviation."""
+    size = CONFIG["vit"]["image_size"]
     squashed = torch.tensor(list(picture.resize((size, size), Image.BILINEAR).tobytes()))
     unit = squashed.view(size, size, 3).permute(2, 0, 1).float() / 255
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
-    tensors["preproc_out"] = (unit - mean) / std
-    _save(folder, "visual_tokenizer_io", tensors)
-    return _io("visual_tokenizer_io", 2e-5)
+    return (unit - mean) / std
 
 
 def _write_llm(
@@ -339,7 +343,9 @@ def _write_given(folder: Path, agent: RefAgent, words: Tokenizer, start: Tensor)
     features, panels, tensors = start, [], {}
     for i, text in enumerate(texts):
         said, told = generate(agent, words, ids, features, LIMIT)
-        panels.append({"given_text": text, "generate_ids": said, "has_img_output": told is not None})
+        panels.append(
+            {"given_text": text, "generate_ids": said, "has_img_output": told is not None}
+        )
         tensors[f"p{i}.input_ids"] = torch.tensor([ids])
         if told is None:
             break
@@ -369,10 +375,13 @@ def _write_painter(
     size = CONFIG["vit"]["image_size"]
     tokens, pooled = detokenizer(start)
     negative, negative_pooled = detokenizer(vision(torch.zeros(1, 3, size, size)))
+    file = Image.open(folder / "preproc_input.png")
+    pil_tokens, pil_pooled = detokenizer(vision(_squashed(file)[None]))
     time_ids = torch.tensor([[64.0, 64, 0, 0, 64, 64]])
     tensors = {
         "image_embeds": start, "prompt_embeds": tokens, "pooled": pooled, "time_ids": time_ids,
         "negative_prompt_embeds": negative, "negative_pooled": negative_pooled,
+        "pil_prompt_embeds": pil_tokens, "pil_pooled": pil_pooled,
     }  # fmt: skip
 
     def predict(x: Tensor, t: Tensor, against: bool = False) -> Tensor:

@@ -72,7 +72,9 @@ class _RefBlock(nn.Module):
         super().__init__()
         self.ln_1, self.ln_2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
         self.attn = _RefVisualAttention(width, heads)
-        self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, hidden), "c_proj": nn.Linear(hidden, width)})
+        self.mlp = nn.ModuleDict(
+            {"c_fc": nn.Linear(width, hidden), "c_proj": nn.Linear(hidden, width)}
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
@@ -198,9 +200,7 @@ class RefAgent(nn.Module):
         sizes = LlamaConfig(**config["llm"], vocab_size=vocab, rms_norm_eps=1e-5)
         self.llm = LlamaForCausalLM(sizes)
         hidden, features = config["llm"]["hidden_size"], config["vit"]["output_dim"]
-        self.input_resampler = RefResampler(
-            config["in_grid"], hidden, config["in_heads"], features
-        )
+        self.input_resampler = RefResampler(config["in_grid"], hidden, config["in_heads"], features)
         self.output_resampler = RefResampler(
             config["out_grid"], features, config["out_heads"], hidden
         )
