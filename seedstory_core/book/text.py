@@ -1,0 +1,161 @@
+"""Text in lines: where lines may break, how wide they are, and drawing them with several fonts."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from PIL import ImageDraw, features
+
+from .fonts import Face
+
+#: Marks that must not begin a line, and marks that must not end one (kinsoku).
+NO_START = frozenset(
+    "、。，．・：；？！゛゜ヽヾゝゞ々ー’”）〕］｝〉》」』】〙〗°′″℃％‰ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ,.:;?!)]}…‥—"
+)
+NO_END = frozenset("‘“（〔［｛〈《「『【〘〖([{")
+MAX_TEXT = 20_000  # characters of a caption that are looked at
+ELLIPSIS = "…"
+
+
+def printable(text: str) -> str:
+    """``text`` composed, without control characters and emoji joiners; line breaks stay."""
+    composed = unicodedata.normalize("NFC", text[:MAX_TEXT])
+    kept = (
+        "\n" if char in "\n\u2028\u2029" else " " if char.isspace() else char
+        for char in composed
+        if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs", "Co", "Cn")
+    )
+    return tidy("".join(char for char in kept if char not in "\ufe0e\ufe0f\u200b\ufeff\u00ad"))
+
+
+def tidy(text: str) -> str:
+    """One space between words, at most one empty line between paragraphs."""
+    spaced = re.sub(r" ?\n ?", "\n", re.sub(r"[^\S\n]+", " ", text))
+    return re.sub(r"\n{3,}", "\n\n", spaced).strip()
+
+
+@dataclass(frozen=True)
+class Setter:
+    """Measures and draws one line of text.
+
+    Attributes:
+        faces: the face for each character (`Fonts.choose`).
+        size: of the letters, in pixels.
+    """
+
+    faces: Mapping[str, Face]
+    size: int
+
+    @property
+    def height(self) -> int:
+        """From one line to the next."""
+        return round(self.size * 1.45)
+
+    def visible(self, text: str) -> str:
+        """``text`` without the characters that have no face."""
+        return tidy("".join(char for char in text if char.isspace() or char in self.faces))
+
+    def runs(self, line: str) -> list[tuple[Face, str]]:
+        """Visible ``line`` cut where the font changes; spaces and marks go with what precedes."""
+        known: list[tuple[Face, str]] = []
+        for char in line:
+            joins = char.isspace() or unicodedata.combining(char)
+            face = known[-1][0] if joins and known else self.faces.get(char)
+            known.append((face or next(iter(self.faces.values())), char))
+        grouped = groupby(known, key=lambda item: item[0])
+        runs = [(face, "".join(char for _, char in items)) for face, items in grouped]
+        return runs[::-1] if right_to_left(line) else runs
+
+    def width(self, line: str) -> float:
+        """Length of ``line`` in pixels."""
+        return sum(face.at(self.size).getlength(run) for face, run in self.runs(line))
+
+    def draw(self, draw: ImageDraw.ImageDraw, x: float, y: float, line: str, colour: str) -> None:
+        """Draw ``line``; (x, y) is the left end of its base line."""
+        direction = "rtl" if right_to_left(line) and features.check("raqm") else None
+        for face, run in self.runs(line):
+            font = face.at(self.size)
+            draw.text((x, y), run, fill=colour, font=font, anchor="ls", direction=direction)
+            x += font.getlength(run)
+
+    def wrap(self, text: str, width: float, most: int) -> list[str]:
+        """``text`` in at most ``most`` lines within ``width``; a cut text ends in an ellipsis."""
+        lines: list[str] = []
+        for paragraph in text.split("\n"):
+            for line in _fill(list(units(paragraph)), width, self.width):
+                if len(lines) == most:
+                    return [*lines[:-1], self._cut(lines[-1], width)]
+                lines.append(line)
+        return lines
+
+    def _cut(self, line: str, width: float) -> str:
+        while line and self.width(line + ELLIPSIS) > width:
+            line = line[:-1]
+        return line.rstrip() + ELLIPSIS
+
+
+def right_to_left(text: str) -> bool:
+    """Whether the first letter with a direction runs from right to left."""
+    strong = (unicodedata.bidirectional(char) for char in text)
+    return next((way in ("R", "AL") for way in strong if way in ("L", "R", "AL")), False)
+
+
+def units(text: str) -> Iterator[str]:
+    """``text`` cut where lines may break; each piece keeps its trailing spaces.
+
+    In:  ``ab cd。「漢字」``   Out: ``ab ``, ``cd。``, ``「漢``, ``字」``
+    """
+    piece = ""
+    for char in text:
+        if piece and _may_break(piece, char):
+            yield piece
+            piece = ""
+        piece += char
+    if piece:
+        yield piece
+
+
+def _may_break(piece: str, char: str) -> bool:
+    last = piece[-1]
+    if char.isspace() or unicodedata.combining(char) or char in NO_START:
+        return False
+    if last.isspace() or last in "-\u2010\u2013/":
+        return bool(piece.strip())
+    if last in NO_END:
+        return False
+    return _wide(last) or _wide(char)
+
+
+def _wide(char: str) -> bool:
+    """Letters set without spaces: Han, kana and full-width marks. Korean is spaced by words."""
+    wide = unicodedata.east_asian_width(char) in "WF"
+    return wide and not unicodedata.name(char, "").startswith("HANGUL")
+
+
+def _fill(pieces: list[str], width: float, measure: Callable[[str], float]) -> Iterator[str]:
+    """Lines filled with as many pieces as fit; pieces wider than a line are broken by letters."""
+    line = ""
+    for piece in pieces:
+        if line and measure((line + piece).rstrip()) > width:
+            yield line.rstrip()
+            line = ""
+        if measure(piece.rstrip()) > width:
+            *whole, piece = _chop(piece, width, measure)
+            yield from whole
+        line += piece
+    yield line.rstrip()
+
+
+def _chop(piece: str, width: float, measure: Callable[[str], float]) -> list[str]:
+    """A piece that is too wide in parts that fit, each at least one letter with its marks."""
+    parts, part = [], ""
+    for char in piece:
+        if part and not unicodedata.combining(char) and measure(part + char) > width:
+            parts.append(part)
+            part = ""
+        part += char
+    return [*parts, part]
