@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor
 
+from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.types import Story
+from .folders import fonts_folder
+
+AUTOMATIC = "(automatic)"
 
 
 def layout_names() -> list[str]:
     """Names of the page layouts."""
-    return ["grid", "strip", "single"]
+    from ...seedstory_core.book.page import LAYOUTS
+
+    return list(LAYOUTS)
 
 
 def font_names() -> list[str]:
-    """``(automatic)`` and the font files of the user."""
-    return ["(automatic)"]
+    """``(automatic)`` and the user's own font files."""
+    return [AUTOMATIC, *_own_fonts()]
+
+
+def _own_fonts() -> dict[str, Path]:
+    """Font files in ``models/seedstory/fonts``, by their path in it."""
+    from ...seedstory_core.book.fonts import font_files
+
+    root = fonts_folder()
+    return {path.relative_to(root).as_posix(): path for path in font_files([root])}
 
 
 def story_pages(story: Story, layout: str, width: int, font: str) -> list[Tensor]:
-    """Pages, uint8 [H, W, 3] each."""
-    raise NotImplementedError
+    """Pages, uint8 [H, W, 3] each, with ``font`` wherever it has the letters."""
+    from ...seedstory_core.book.fonts import Fonts
+    from ...seedstory_core.book.page import LAYOUTS, pages
+
+    own = _own_fonts()
+    if font != AUTOMATIC and font not in own:
+        raise SeedStoryError(f"There is no font {font!r} in {fonts_folder()}. Choose another.")
+    fonts = Fonts(folders=(fonts_folder(),), chosen=own.get(font))
+    return pages(story, LAYOUTS[layout], width, fonts)
