@@ -12,15 +12,22 @@ const COLORS = {
   SEEDSTORY_LOOP: "#9AA5B1",
 };
 
+function color() {
+  const links = app.canvas?.constructor?.link_type_colors;
+  const slots = app.canvas?.default_connection_color_byType;
+  for (const [type, value] of Object.entries(COLORS)) {
+    if (links) links[type] = value;
+    if (slots) slots[type] = value;
+    document.documentElement.style.setProperty(`--color-datatype-${type}`, value);
+  }
+}
+
 app.registerExtension({
   name: "seedstory.LinkColors",
   setup() {
-    const links = app.canvas?.constructor?.link_type_colors;
-    const slots = app.canvas?.default_connection_color_byType;
-    for (const [type, color] of Object.entries(COLORS)) {
-      if (links) links[type] = color;
-      if (slots) slots[type] = color;
-      document.documentElement.style.setProperty(`--color-datatype-${type}`, color);
-    }
+    color();
+    // every palette blanks the types it does not know
+    app.ui?.settings?.addEventListener?.("Comfy.ColorPalette.change", () => setTimeout(color));
   },
+  afterConfigureGraph: color, // the first palette is laid after setup
 });
