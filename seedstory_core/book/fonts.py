@@ -108,7 +108,7 @@ class Fonts:
 
     def _faces(self, language: str) -> Iterator[Face]:
         if self.chosen is not None:
-            if not face_ranges(self.chosen):
+            if not any(face_ranges(self.chosen)):
                 raise SeedStoryError(f"{self.chosen} is not a font (.ttf, .otf or .ttc).")
             yield from _ranked([self.chosen], language)
         yield Face(SHIPPED)

@@ -70,12 +70,12 @@ def write_html(story: Story, folder: Path, notice: str = "") -> Path:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{STYLE}</style>\n</head>\n<body>\n<main>",
         f'<h1 dir="auto">{title}</h1>\n<p class="count">{count}</p>',
-        f'<p class="note">{html.escape(notice)}</p>' if notice else "",
+        f'<p class="note">{html.escape(_clean(notice))}</p>' if notice else "",
         *figures,
         f'<p class="closing" dir="auto">{html.escape(_clean(story.closing))}</p>'
         if story.closing
         else "",
-        f"<footer>Told by {html.escape(story.engine)} with the world "
+        f"<footer>Told by {html.escape(_clean(story.engine))} with the world "
         f"{html.escape(_clean(story.world.name))}.</footer>\n</main>\n</body>\n</html>\n",
     ]
     path = folder / PAGE

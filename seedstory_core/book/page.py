@@ -146,8 +146,8 @@ def _usual_size(story: Story) -> tuple[int, int]:
 
 
 def _font_size(cell: int) -> int:
-    """Readable whatever the picture's size: 5 % of its width, within what print and screen use."""
-    return max(14, min(44, round(cell * 0.05)))
+    """Readable whatever the picture's size: 5 % of its width, a little less of very wide ones."""
+    return max(14, min(round(cell * 0.05), max(44, round(cell * 0.036))))
 
 
 def _caption_height(lines: int, measures: _Measures, setter: Setter) -> int:
