@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from .server import PACK, ComfyServer
 
@@ -24,8 +24,9 @@ LISTEN = """() => {
 RED = """() => app.graph._nodes.filter((node) => node.has_errors
     || (!LiteGraph.registered_node_types[node.type] && !node.isVirtualNode))
     .map((node) => `${node.id} ${node.type}`)"""
-FIT = """(margin) => {
-    const boxes = app.graph._nodes.map((node) => node.getBounding());
+FIT = """([margin, notes]) => {
+    const nodes = app.graph._nodes.filter((node) => notes || node.type !== 'MarkdownNote');
+    const boxes = nodes.map((node) => node.getBounding());
     const left = Math.min(...boxes.map((b) => b[0])), top = Math.min(...boxes.map((b) => b[1]));
     const right = Math.max(...boxes.map((b) => b[0] + b[2]));
     const bottom = Math.max(...boxes.map((b) => b[1] + b[3]));
@@ -35,7 +36,21 @@ FIT = """(margin) => {
     ds.offset[0] = (view.width / ds.scale - (right - left)) / 2 - left;
     ds.offset[1] = (view.height / ds.scale - (bottom - top)) / 2 - top;
     app.canvas.setDirty(true, true);
+    return { x: view.x + (left + ds.offset[0]) * ds.scale,
+        y: view.y + (top + ds.offset[1]) * ds.scale,
+        width: (right - left) * ds.scale, height: (bottom - top) * ds.scale };
 }"""
+STORY = """async () => {
+    const node = app.graph._nodes.find((node) => node.type === 'SeedStory_ShowStory');
+    const view = node.widgets.find((widget) => widget.name === 'seedstory_view').element.shadowRoot;
+    const pictures = [...view.querySelectorAll('figure > img')];
+    for (const picture of pictures) { picture.loading = 'eager'; await picture.decode(); }
+    return { captions: [...view.querySelectorAll('figcaption')].map((text) => text.textContent),
+        widths: pictures.map((picture) => picture.naturalWidth),
+        shown: view.host.getBoundingClientRect().height };
+}"""
+TOLD = """(id) => app.graph.getNodeById(id).widgets
+    .find((widget) => widget.name === 'seedstory_told').element.value"""
 BOXES = """() => app.graph._nodes.map((node) => ({
     id: node.id, type: node.type, box: Array.from(node.getBounding()) }))"""
 
@@ -95,26 +110,52 @@ class FrontEnd:
         """``{id, type, box: [x, y, width, height]}`` of every node as it is drawn."""
         return self.page.evaluate(BOXES)
 
+    def story(self) -> dict[str, Any]:
+        """What Show Story shows: ``captions``, picture ``widths``, and its own height ``shown``."""
+        return self.page.evaluate(STORY)
+
+    def told(self, node_id: int) -> str:
+        """The text in a telling node."""
+        return self.page.evaluate(TOLD, node_id)
+
     def shoot(self, path: Path, margin: int = 60) -> None:
-        """The whole graph as a picture."""
-        self.page.evaluate(FIT, margin)
+        """The window with the whole graph in it, as a picture."""
+        self.page.evaluate(FIT, [margin, True])
         self.page.wait_for_timeout(800)
         self.page.screenshot(path=path)
+
+    def shoot_graph(self, path: Path, margin: int = 90) -> None:
+        """The graph alone, without its note and without the window around it."""
+        box = self.page.evaluate(FIT, [margin, False])
+        self.page.wait_for_timeout(800)
+        clip = {"x": box["x"] - 12, "y": box["y"] - 40}
+        clip |= {"width": box["width"] + 24, "height": box["height"] + 52}
+        self.page.screenshot(path=path, clip=clip)
+
+
+@contextmanager
+def browser(chromium: str) -> Iterator[Browser]:
+    """A running Chromium; one at a time in a process."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
+        try:
+            yield started
+        finally:
+            started.close()
 
 
 @contextmanager
 def front_end(
-    chromium: str, server: ComfyServer, modern: bool = False, size: tuple[int, int] = (1800, 1000)
+    chrome: Browser, server: ComfyServer, modern: bool = False, size: tuple[int, int] = (1800, 1000)
 ) -> Iterator[FrontEnd]:
-    """A fresh browser; ``modern`` turns on Nodes 2.0, which draws nodes as HTML."""
+    """A page of its own; ``modern`` turns on Nodes 2.0, which draws nodes as HTML."""
     server.post("/settings/Comfy.VueNodes.Enabled", modern)
     server.post("/settings/Comfy.TutorialCompleted", True)
     server.post("/settings/Comfy.Minimap.Visible", False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        try:
-            width, height = size
-            page = browser.new_page(viewport={"width": width, "height": height})
-            yield FrontEnd(page, server)
-        finally:
-            browser.close()
+    server.post("/settings/LiteGraph.Canvas.MinFontSizeForLOD", 0)  # text at any zoom
+    width, height = size
+    context = chrome.new_context(viewport={"width": width, "height": height})
+    try:
+        yield FrontEnd(context.new_page(), server)
+    finally:
+        context.close()
