@@ -6,17 +6,20 @@ import { hook, restore } from "./lib/nodes.js";
 const NODE = "SeedStory_ShowStory";
 const WIDGET = "seedstory_view";
 const SIZE = [360, 480];
+const MIN_HEIGHT = 240;
 // The view lives in a shadow root: these rules reach nothing else on the page.
 const STYLE = `
-:host { display: block; width: 100%; height: 100%; }
-.view { box-sizing: border-box; width: 100%; height: 100%; overflow-y: auto; padding: 6px;
+:host { display: block; position: relative; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px; }
+.view { box-sizing: border-box; position: absolute; inset: 0; overflow-y: auto; padding: 6px;
   display: grid; gap: 10px; align-content: start; color: var(--input-text, #ddd);
+  grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr));
   background: var(--comfy-input-bg, #222); border-radius: 6px; font: 13px/1.45 sans-serif; }
 figure { margin: 0; display: grid; gap: 4px; }
 img { width: 100%; border-radius: 4px; display: block; cursor: zoom-in; }
 img.small { image-rendering: pixelated; }
 .blank { padding: 24px 8px; text-align: center; opacity: 0.6; border-radius: 4px;
   border: 1px dashed var(--border-color, #555); }
+p { grid-column: 1 / -1; font-style: italic; }
 figcaption, p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 dialog { border: 0; padding: 0; background: transparent; }
 dialog img { width: auto; max-width: 92vw; max-height: 92vh; min-width: min(512px, 92vw);
@@ -75,7 +78,7 @@ function addView(node) {
   const widget = node.addDOMWidget(WIDGET, "seedstory_panels", host, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => 120,
+    getMinHeight: () => MIN_HEIGHT,
   });
   widget.serialize = false; // a result, not a setting: workflows do not carry it
   node.setSize([Math.max(node.size[0], SIZE[0]), Math.max(node.size[1], SIZE[1])]);
