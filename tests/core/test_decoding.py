@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from torch import Tensor
+
 from seedstory_core.decoding import (
     Decoded,
     Markers,
@@ -21,7 +23,6 @@ from seedstory_core.decoding import (
 )
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.sampling import Greedy, Nucleus, Sampling
-from torch import Tensor
 
 MARKERS = Markers(begin=20, end=21, slots=(12, 10, 11), eos=9)
 SPAN = [20, 12, 10, 11, 21]
@@ -159,8 +160,8 @@ def test_rules_touch_what_they_say() -> None:
 
 @pytest.mark.parametrize(
     ("text", "size", "expected"),
-    [([], 3, []), ([1, 2], 3, []), ([1, 2, 3, 1, 2], 3, [3]), ([1, 1, 1], 2, [1]), ([4, 5], 1, [4, 5]),
-     ([1, 2, 1, 3, 1], 2, [2, 3]), ([1, 2, 3], 0, [])],
+    [([], 3, []), ([1, 2], 3, []), ([1, 2, 3, 1, 2], 3, [3]), ([1, 1, 1], 2, [1]),
+     ([4, 5], 1, [4, 5]), ([1, 2, 1, 3, 1], 2, [2, 3]), ([1, 2, 3], 0, [])],
 )  # fmt: skip
 def test_ngrams(text: list[int], size: int, expected: list[int]) -> None:
     assert banned(text, size) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.kv_cache import STEP, KvCache
 

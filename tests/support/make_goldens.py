@@ -241,7 +241,8 @@ def _write_llm(
     _write_rule(folder, words)
     _write_training(folder, agent, words, features)
     return (
-        _io("lora_merge_io", 1e-5) | _io("input_resampler_io", 2e-5) | _io("output_resampler_io", 2e-5)
+        _io("lora_merge_io", 1e-5)
+        | _io("input_resampler_io", 2e-5) | _io("output_resampler_io", 2e-5)
         | _io("mllm_prefill_io", 5e-5) | _io("train_forward_io", 5e-5)
         | {"logits_processor_io.safetensors": {}}
     )  # fmt: skip

@@ -189,12 +189,11 @@ class Appended:
 
 
 def _counted(words: Vocabulary, ids: Sequence[int], first: int, told: int) -> tuple[int, ...]:
-    """Panels ``first`` to ``told``, if ``ids`` has whole image spans for exactly these."""
-    slots = sum(1 for id in ids if id in words.slot_set)
-    if slots != (told - first) * len(words.slots):
+    """Panels ``first`` to ``told``, if ``ids`` has a whole image span for each of them."""
+    span = [id for id in ids if id in words.slot_set or id in (words.begin, words.end)]
+    if span != [words.begin, *words.slots, words.end] * (told - first):
         raise SeedStoryError(
-            f"The reference's cut went through a picture: {slots} image tokens are left for "
-            f"{told - first} pictures, as a panel's text is shorter than {TURN!r}. Tell this story "
-            "without the reference switch."
+            f"The reference's cut went through a picture, as a panel's text is shorter than "
+            f"{TURN!r}. Tell this story without the reference switch."
         )
     return tuple(range(first, told))
