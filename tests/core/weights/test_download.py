@@ -1,24 +1,16 @@
 """Downloads against a real local server that breaks off, lies and refuses."""
 
 import hashlib
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import range_server as server  # beside this file, loaded by conftest.py
 
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.weights.catalog import LOCK, UNKNOWN, OutsideFile
 from seedstory_core.weights.download import Downloader, read_lock
-
-_spec = importlib.util.spec_from_file_location(
-    "seedstory_range_server", Path(__file__).with_name("range_server.py")
-)
-assert _spec and _spec.loader
-server = sys.modules["seedstory_range_server"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(server)
 
 BODY = bytes(range(256)) * 9000  # 2.3 MB: several chunks
 SHA = hashlib.sha256(BODY).hexdigest()

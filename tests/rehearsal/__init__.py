@@ -1,0 +1,1 @@
+"""The full-size rehearsal, opt-in: real layouts and sizes with seeded random weights."""
