@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +38,7 @@ EXAMPLE = "03-whole-story"
 COMFY_TAG = "v0.33.0"
 COMFY_SOURCE = "https://github.com/comfyanonymous/ComfyUI"
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
-START_TIMEOUT = 240.0  # seconds; a first start compiles every module from a cold disk
+START_TIMEOUT = 600.0  # seconds; a first start reads every module from a cold disk
 STORY_TIMEOUT = 1200.0
 
 
@@ -47,9 +48,6 @@ class Stop(Exception):
 
 def say(text: str) -> None:
     print(f"[quickstart] {text}", flush=True)
-
-
-# ---- environment
 
 
 def find_comfy() -> Path | None:
@@ -76,8 +74,7 @@ def clone_comfy() -> Path | None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         shutil.rmtree(target, ignore_errors=True)
-        say(f"ComfyUI cannot be had here: {error}")
-        say("set COMFYUI_PATH to an existing one to see the nodes; the library works without it")
+        say(f"ComfyUI cannot be had here (set COMFYUI_PATH where there is one): {error}")
         return None
     return target
 
@@ -97,15 +94,12 @@ def environment(comfy: Path | None, here: bool, extras: tuple[str, ...] = ()) ->
     if python.is_file() and stamps.is_file() and digest in stamps.read_text().split():
         return python
     say(f"installing into {VENV}: PyTorch and the requirements, several GB, minutes at first")
-    began = time.monotonic()
     if not python.is_file():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "--progress-bar", "off", *wanted], check=True
-    )
+    pip = [str(python), "-m", "pip", "install", "--progress-bar", "off"]
+    subprocess.run([*pip, *wanted], check=True)
     with stamps.open("a") as stamp:
         stamp.write(digest + "\n")
-    say(f"installed in {time.monotonic() - began:.0f} s")
     return python
 
 
@@ -116,19 +110,15 @@ def test_requirements() -> tuple[str, ...]:
     return tuple(json.loads(line.split("=", 1)[1]))
 
 
-# ---- ComfyUI
-
-
 def prepare_base(comfy: Path) -> Path:
     """A ComfyUI base directory of our own: linked pack, example picture, the user's models too."""
     base = WORK / "base"
     for folder in ("custom_nodes", "models", "input", "output", "user"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     link_pack(base / "custom_nodes" / PACK)
-    kinds = [folder.name for folder in (comfy / "models").iterdir() if folder.is_dir()]
-    rows = [f"  {kind}: {json.dumps(kind)}" for kind in sorted(kinds)]
-    place = json.dumps(str(comfy / "models"))
-    text = "\n".join(["comfyui:", f"  base_path: {place}", *rows, ""])
+    kinds = sorted(folder.name for folder in (comfy / "models").iterdir() if folder.is_dir())
+    rows = [f"  {kind}: {json.dumps(kind)}" for kind in kinds]
+    text = "\n".join(["comfyui:", f"  base_path: {json.dumps(str(comfy / 'models'))}", *rows, ""])
     (base / "extra_model_paths.yaml").write_text(text, encoding="utf-8")
     example = comfy / "input" / "example.png"
     if example.is_file():
@@ -140,27 +130,19 @@ def link_pack(link: Path) -> None:
     """Make ``link`` show this clone: a symbolic link, on Windows a junction (needs no rights)."""
     if link.exists():
         return
-    try:
-        link.symlink_to(ROOT, target_is_directory=True)
-    except OSError:
-        if os.name != "nt":
-            raise
+    if os.name == "nt":
         subprocess.run(["cmd", "/c", "mklink", "/J", str(link), str(ROOT)], check=True)
+    else:
+        link.symlink_to(ROOT, target_is_directory=True)
 
 
 def free_port(wanted: int) -> int:
     """``wanted`` if nobody listens there, else any free port."""
-    for port in (wanted, 0):
-        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return probe.getsockname()[1]
-    raise Stop("No free port on 127.0.0.1.")
-
-
-def has_accelerator(python: Path) -> bool:
-    """Whether PyTorch sees a device other than the processor."""
-    code = "import torch; raise SystemExit(not torch.accelerator.is_available())"
-    return subprocess.run([str(python), "-c", code]).returncode == 0
+    with contextlib.closing(socket.socket()) as probe:
+        taken = probe.connect_ex(("127.0.0.1", wanted)) == 0
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0 if taken else wanted))
+        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -169,14 +151,13 @@ def server(comfy: Path, python: Path, base: Path, port: int) -> Iterator[str]:
     flags = ["--port", str(port), "--base-directory", str(base), "--disable-auto-launch"]
     flags += ["--extra-model-paths-config", str(base / "extra_model_paths.yaml")]
     flags += ["--database-url", f"sqlite:///{base / 'comfyui.db'}"]
-    if not has_accelerator(python):
-        flags.append("--cpu")
+    code = "import torch; raise SystemExit(not torch.accelerator.is_available())"
+    flags += ["--cpu"] * (subprocess.run([str(python), "-c", code]).returncode != 0)
     log = WORK / "comfyui.log"
     say(f"starting ComfyUI from {comfy} (log: {log})")
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [str(python), "main.py", *flags], cwd=comfy, stdout=stream, stderr=subprocess.STDOUT
-        )
+        command = [str(python), "main.py", *flags]
+        process = subprocess.Popen(command, cwd=comfy, stdout=stream, stderr=subprocess.STDOUT)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for_server(url, process, log)
@@ -209,12 +190,28 @@ def call(url: str, path: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-# ---- the example
-
-
-def run_example(url: str, base: Path, out: Path) -> None:
-    """Queue the whole-story example; copy its page and story folder to ``out``."""
+def example_prompt(base: Path, python: Path) -> dict[str, Any]:
+    """The whole-story example, begun with the world's own opening as the library begins it."""
+    folder = base / "models" / "seedstory" / WORLD
+    if not (folder / "world.json").is_file():
+        code = "import pathlib, sys; from seedstory_core.babble import make_world;"
+        code += "make_world(pathlib.Path(sys.argv[1]))"
+        subprocess.run([str(python), "-c", code, str(folder)], cwd=ROOT, check=True)
+    opening = json.loads((folder / "world.json").read_text("utf-8"))["openings"][0]
+    shutil.copy(folder / opening["image"], base / "input" / "opening.png")
     prompt = json.loads((ROOT / "workflows" / "api" / f"{EXAMPLE}.json").read_text("utf-8"))
+    given = {
+        "LoadImage": ("image", "opening.png"),
+        "SeedStory_StartStory": ("text", opening["text"]),
+    }
+    for node in prompt.values():
+        if node["class_type"] in given:
+            node["inputs"].update([given[node["class_type"]]])
+    return prompt
+
+
+def run_example(url: str, base: Path, out: Path, prompt: dict[str, Any]) -> None:
+    """Queue the prompt and wait; copy its pages and story folder to ``out``."""
     try:
         key = call(url, "/prompt", {"prompt": prompt})["prompt_id"]
     except urllib.error.HTTPError as error:
@@ -231,24 +228,18 @@ def run_example(url: str, base: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for result in history[key]["outputs"].values():
         for picture in result.get("images", ()):
-            if picture["type"] == "output":
-                place = base / "output" / picture["subfolder"] / picture["filename"]
-                shutil.copy(place, out)
-    stories = base / "output" / "seedstory"
-    newest = max(stories.iterdir(), key=lambda folder: folder.stat().st_mtime)
+            shutil.copy(base / "output" / picture["subfolder"] / picture["filename"], out)
+    stories = (base / "output" / "seedstory").iterdir()
+    newest = max(stories, key=lambda folder: folder.stat().st_mtime)
     shutil.copytree(newest, out / newest.name, dirs_exist_ok=True)
     say(f"the storybook is in {out}")
 
 
 def tell_with_library(python: Path, out: Path) -> None:
     """The same story without ComfyUI."""
-    say("telling the same story with the library")
     command = [str(python), "-m", "seedstory_core", "tell", "--world", WORLD, "--panels", "4"]
-    subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
+    subprocess.run([*command, "--steps", "20", "--out", str(out)], cwd=ROOT, check=True)
     say(f"the storybook is in {out}")
-
-
-# ---- commands
 
 
 def demo(args: argparse.Namespace) -> None:
@@ -257,18 +248,16 @@ def demo(args: argparse.Namespace) -> None:
     out = Path(args.out).resolve()
     comfy = find_comfy() or clone_comfy()
     python = environment(comfy, args.here)
+    say(f"the default world {WORLD!r} has untrained weights: its stories are babble")
     if comfy is None:
         tell_with_library(python, out)
         return
     base = prepare_base(comfy)
-    say(f"the default world {WORLD!r} has untrained weights: its stories are babble")
     with server(comfy, python, base, free_port(args.port)) as url:
         if args.headless:
-            run_example(url, base, out)
+            run_example(url, base, out, example_prompt(base, python))
             return
-        say(
-            f"open {url}/?template={EXAMPLE}&source={PACK} and press Run (Ctrl-C here ends ComfyUI)"
-        )
+        say(f"open {url}/?template={EXAMPLE}&source={PACK} and press Run (Ctrl-C here ends it)")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
@@ -286,7 +275,7 @@ def test(args: argparse.Namespace, words: list[str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("command", nargs="?", choices=["test"], help="run the tests instead")
     parser.add_argument("--headless", action="store_true", help="run the example and end")
@@ -294,6 +283,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8188, help="8188, or any free one if taken")
     parser.add_argument("--here", action="store_true", help="use the running environment as it is")
     args, words = parser.parse_known_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C: ends ComfyUI, too
     try:
         if args.command == "test":
             return test(args, words)

@@ -22,7 +22,7 @@ from .prompt_run import PromptRun
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "comfyui-seedstory"  # the folder name users have; the repository's own may be any
 TINY_SDXL = Path(__file__).resolve().parent / "custom_nodes" / "tiny_sdxl"
-START_TIMEOUT = 180.0  # 10 to 20 s as a rule, a minute from a cold disk on two busy cores
+START_TIMEOUT = 400.0  # 10 to 20 s as a rule, a minute from a cold disk on two busy cores
 
 
 class PromptRefused(Exception):
