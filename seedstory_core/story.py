@@ -1,9 +1,10 @@
 """Operations on stories: pure functions from a story to a new story.
 
-A panel's ``uid`` is a hash chain over the telling: engine, world, characters, and for this panel
-and all before it the caption, the text, the origin, the token ids, the features and, of an opening,
-the given picture. Painted pictures, seeds and provenance stay out, so that painting anew does not
-make another story, and the same panels told twice are the same story.
+A panel's ``uid`` is a hash chain over what was told: engine, world, characters, and for this panel
+and all before it the caption, the text, the origin, the token ids, and the picture where one was
+given to be read. All else follows from these. Features stay out although later panels read them:
+told again with other rows in the cache they differ by rounding, and it is the same story still
+(`story_store` compares them with a tolerance). Painted pictures, seeds and provenance stay out too.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from .types import ImageFeatures, Json, Panel, Story, with_panel
 if TYPE_CHECKING:
     from .engine import Engine
 
-#: Provenance key under which an opening remembers the digest of the picture it was begun with.
+#: Provenance: the digest of the picture that a panel's features were read from, as an opening's.
 GIVEN = "given_picture"
+#: Provenance: true where a painted picture was read again, so that later panels follow it.
+FED_BACK = "fed_back"
 
-_digests: dict[int, tuple[weakref.ref[Tensor], str]] = {}  # of pictures alive; never grows stale
+_digests: dict[int, tuple[weakref.ref[Tensor], str]] = {}  # of tensors alive; never grows stale
 
 
 def append(story: Story, panel: Panel) -> Story:
@@ -46,7 +49,8 @@ def append(story: Story, panel: Panel) -> Story:
     check_features(panel.features, f"panel {len(story)}")
     if panel.image is not None:
         check_picture(panel.image, f"picture of panel {len(story)}")
-    if panel.origin == "opening" and panel.image is not None and GIVEN not in panel.provenance:
+    reads = panel.origin == "opening" or panel.provenance.get(FED_BACK)
+    if reads and panel.image is not None and GIVEN not in panel.provenance:
         given = {**panel.provenance, GIVEN: pixel_digest(panel.image)}
         panel = replace(panel, provenance=given)
     return with_panel(story, replace(panel, uid=next_uid(story, panel)))
@@ -57,12 +61,8 @@ def next_uid(story: Story, panel: Panel) -> str:
     before = story.panels[-1].uid if story.panels else _root_uid(story)
     digest = hashlib.sha256(before.encode())
     fields = [panel.caption, panel.text, panel.origin, list(panel.token_ids)]
-    fields.append(panel.provenance.get(GIVEN) if panel.origin == "opening" else None)
+    fields.append(panel.provenance.get(GIVEN))
     digest.update(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode())
-    for space in sorted(panel.features):
-        tensor = panel.features[space]
-        digest.update(f"{space}|{tensor.dtype}|{list(tensor.shape)}|".encode())
-        digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 
@@ -75,21 +75,22 @@ def _root_uid(story: Story) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _bytes(tensor: Tensor) -> memoryview:
-    flat = tensor.detach().contiguous().reshape(-1)  # any shape -> its elements in order
-    return memoryview(flat.view(torch.uint8).numpy())
-
-
 def pixel_digest(image: Tensor) -> str:
-    """sha256 over size and pixels of a uint8 [H, W, 3] picture; computed once for each tensor."""
+    """sha256 over dtype, shape and values of a picture, or any tensor; computed once for each."""
     known = _digests.get(id(image))
     if known is not None and known[0]() is image:
         return known[1]
-    digest = hashlib.sha256(str(tuple(image.shape)).encode())
-    digest.update(_bytes(image))
+    digest = hashlib.sha256(f"{image.dtype}{list(image.shape)}".encode())
+    flat = image.detach().cpu().contiguous().reshape(-1)  # any shape -> its elements in order
+    digest.update(memoryview(flat.view(torch.uint8).numpy()))
     key = id(image)
     _digests[key] = (weakref.ref(image, lambda _: _digests.pop(key, None)), digest.hexdigest())
     return digest.hexdigest()
+
+
+def feature_digests(panel: Panel) -> dict[str, str]:
+    """``{space: digest}`` of a panel's features."""
+    return {space: pixel_digest(tensor) for space, tensor in sorted(panel.features.items())}
 
 
 def attach_image(

@@ -78,7 +78,7 @@ def _load_panel(folder: Path, index: int, entry: Mapping[str, Any]) -> Panel:
         text=_text(entry["text"]),
         origin=origin,
         token_ids=tuple(entry["token_ids"]),
-        features=_load_features(folder, entry["features"], f"panel {index}"),
+        features=load_features(folder, entry["features"], f"panel {index}"),
         image=None if image is None else read_picture(inside(folder, _text(image))),
         seed=seed,
         provenance=dict(entry["provenance"].items()),
@@ -90,11 +90,12 @@ def _load_character(folder: Path, entry: Mapping[str, Any]) -> Character:
         name=_text(entry["name"]),
         phrase=_text(entry["phrase"]),
         images=tuple(read_picture(inside(folder, _text(name))) for name in entry["images"]),
-        features=_load_features(folder, entry["features"], "a character"),
+        features=load_features(folder, entry["features"], "a character"),
     )
 
 
-def _load_features(folder: Path, relative: object, what: str) -> dict[str, Tensor]:
+def load_features(folder: Path, relative: object, what: str) -> dict[str, Tensor]:
+    """``{space: tensor}`` of one file of the folder; none where ``relative`` is None."""
     if relative is None:
         return {}
     path = inside(folder, _text(relative))

@@ -19,19 +19,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from .errors import SeedStoryError
 from .files import atomic_path, atomic_write_bytes, atomic_write_json
 from .images import encode_png
-from .story import pixel_digest
+from .story import feature_digests, pixel_digest
 from .story_reader import (
     FORMAT,
     MANIFEST,
     MAX_PANELS,
     VERSION,
     find_stories,
+    load_features,
     load_story,
     panel_entries,
     read_manifest,
@@ -41,6 +43,7 @@ from .world import inside
 
 __all__ = ["divergence", "find_stories", "keep", "load_story", "safe_name", "save_story"]
 
+ROUNDING = 1e-3  # of the largest feature; what telling again may change without being other
 MAX_NAME = 120  # bytes, since file systems count those
 _RESERVED = {
     "con",
@@ -94,8 +97,28 @@ def divergence(folder: Path, story: Story) -> int | None:
     if not (folder / MANIFEST).exists():
         return None
     entries = panel_entries(read_manifest(folder), folder)
-    pairs = zip(entries, story.panels, strict=False)
-    return next((k for k, (entry, own) in enumerate(pairs) if entry.get("uid") != own.uid), None)
+    for index, (entry, panel) in enumerate(zip(entries, story.panels, strict=False)):
+        if entry.get("uid") != panel.uid or not _same_features(folder, index, entry, panel):
+            return index
+    return None
+
+
+def _same_features(folder: Path, index: int, entry: Mapping[str, Any], panel: Panel) -> bool:
+    """Equal but for rounding; files are read only where the recorded digests differ."""
+    if entry.get("features_sha256", {}) == feature_digests(panel):
+        return True
+    kept = load_features(folder, entry.get("features"), f"panel {index}")
+    return kept.keys() == panel.features.keys() and all(
+        _close(tensor, panel.features[space]) for space, tensor in kept.items()
+    )
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    return bool((one.float() - other.float()).abs().max() <= ROUNDING * one.float().abs().max())
 
 
 def save_story(folder: Path, story: Story) -> None:
@@ -154,8 +177,10 @@ def _save_panel(
         "provenance": dict(panel.provenance),
         "uid": panel.uid,
     }
-    entry |= {key: before[key] for key in ("image_sha256", "earlier") if key in before}
-    if panel.features and not entry["features"]:  # an equal uid means equal features
+    again = ("features_sha256", "image_sha256", "earlier")
+    entry |= {key: before[key] for key in again if key in before}
+    if panel.features and not entry["features"]:
+        entry["features_sha256"] = feature_digests(panel)
         entry["features"] = f"features/{index:03d}.safetensors"
         _write(folder, entry["features"], safetensors_bytes(_writable(panel.features)))
     if panel.image is None:
