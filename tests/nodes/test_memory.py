@@ -95,10 +95,8 @@ class DynamicPart:
 @pytest.fixture()
 def dynamic(comfy_here: Path) -> Iterator[Any]:
     """Wraps a part into `DynamicPart`; the mode is off again afterwards."""
-    import comfy.memory_management as memory
-
-    if not hasattr(memory, "aimdo_enabled"):
-        pytest.skip("not found: dynamic memory (needs a newer ComfyUI)")
+    reason = "not found: dynamic memory (needs a newer ComfyUI)"
+    memory = pytest.importorskip("comfy.memory_management", reason=reason)
     before = memory.aimdo_enabled
     yield lambda part: DynamicPart(part, memory)
     memory.aimdo_enabled = before
