@@ -104,7 +104,7 @@ def run_parity(folder: Path) -> Iterator[Result]:
     models = Models(Goldens(folder))
     ran = 0
     for case in CASES:
-        result = _run(case, models)
+        result = run_case(case, models)
         ran += not result.skipped
         yield result
     if not ran:
@@ -113,7 +113,8 @@ def run_parity(folder: Path) -> Iterator[Result]:
         )
 
 
-def _run(case: Case, models: Models) -> Result:
+def run_case(case: Case, models: Models) -> Result:
+    """Run one case; whatever is wrong with its files makes it fail."""
     check = Check()
     try:
         missing = _missing(case, models.goldens)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -22,6 +23,11 @@ from torch import Tensor
 from ..errors import SeedStoryError
 from ..world import inside
 
+# What torch's unpickler raises on bytes that are no pickle, or not a whole one.
+_MALFORMED = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
+    AssertionError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 MAX_INDEX = 64 << 20  # bytes; an index of shards larger than this is not one
 WRAPPERS = ("state_dict", "module", "model")
 INDEX_SUFFIX = ".index.json"
@@ -103,6 +109,8 @@ class _Shards:
         self.path = index
         self._folder = index.parent
         self._where = _read_index(index)
+        for name in set(self._where.values()):
+            inside(self._folder, name)  # refuses names that lead out of it
         self._open = lru_cache(maxsize=2)(lambda name: _open_file(inside(self._folder, name)))
 
     def keys(self) -> list[str]:
@@ -189,7 +197,7 @@ def _unpickle(path: Path) -> Any:
             f"{path} is a pickle with more in it than tensors. Loading it could run code, so it is "
             f"refused. Save the state dict alone, or as safetensors. ({_first_line(error)})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _MALFORMED as error:
         raise _damaged(path, error) from error
 
 
