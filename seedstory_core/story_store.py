@@ -223,14 +223,14 @@ def _save_characters(
     entries = []
     for number, who in enumerate(characters):
         known = before[number] if number < len(before) else {}
-        entry: dict[str, Any] = {"name": who.name, "phrase": who.phrase, "images": [], "spaces": []}
-        entry["images"] = [f"characters/{number:02d}-{i}.png" for i in range(len(who.images))]
-        entry["spaces"] = sorted(who.features)
-        entry["features"] = f"characters/{number:02d}.safetensors" if who.features else None
-        if known.get("images") != entry["images"]:
-            for name, image in zip(entry["images"], who.images, strict=True):
+        pictures = [f"characters/{number:02d}-{i}.png" for i in range(len(who.images))]
+        spaces, features = sorted(who.features), f"characters/{number:02d}.safetensors"
+        if known.get("images") != pictures:
+            for name, image in zip(pictures, who.images, strict=True):
                 _write(folder, name, encode_png(image))
-        if who.features and known.get("spaces") != entry["spaces"]:
-            _write(folder, entry["features"], safetensors_bytes(_writable(who.features)))
+        if spaces and known.get("spaces") != spaces:
+            _write(folder, features, safetensors_bytes(_writable(who.features)))
+        entry = {"name": who.name, "phrase": who.phrase, "images": pictures, "spaces": spaces}
+        entry["features"] = features if spaces else None
         entries.append(entry)
     return entries

@@ -75,9 +75,7 @@ class Painter:
             conditioning = engine.condition(story, index)
             unit = self.noise(settings.seed_of(index), size) if noise is None else noise
 
-            def report(step: int, steps: int, note: str = "", base: int = done) -> None:
-                progress(base * steps + step, len(indices) * steps, note)
-
+            report = _Share(progress, done, len(indices))
             latents = self.sample(conditioning, unit, settings, report)
             pictures += from_vae(self.decode(latents))
         return pictures
@@ -166,6 +164,18 @@ class Painter:
             own = f"{self.size[0]} x {self.size[1]}"
             logger.warning("painting at %d x %d; this world has learnt %s", width, height, own)
         return size
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Reports one picture's steps as a share of all pictures' steps."""
+
+    progress: Progress
+    before: int
+    pictures: int
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        self.progress(self.before * total + done, self.pictures * total, note)
 
 
 def _active(conds: Sequence[Cond], share: float) -> list[Cond]:
