@@ -12,13 +12,23 @@ from PIL import ImageDraw, features
 
 from .fonts import Face
 
-#: Marks that must not begin a line, and marks that must not end one (kinsoku).
+#: Marks that must not begin a line, and marks that must not end one (kinsoku). Escaped, since some
+#: tools on Windows read source in a code page of their own.
 NO_START = frozenset(
-    "、。，．・：；？！゛゜ヽヾゝゞ々ー’”）〕］｝〉》」』】〙〗°′″℃％‰ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ,.:;?!)]}…‥—"
+    "\u3001\u3002\uff0c\uff0e\u30fb\uff1a\uff1b\uff1f\uff01"  # punctuation
+    "\u309b\u309c\u30fd\u30fe\u309d\u309e\u3005\u30fc"  # sound and iteration marks
+    # closing quotes and brackets
+    "\u2019\u201d\uff09\u3015\uff3d\uff5d\u3009\u300b\u300d\u300f\u3011\u3019\u3017"
+    "\u00b0\u2032\u2033\u2103\uff05\u2030"  # units
+    "\u3041\u3043\u3045\u3047\u3049\u3063\u3083\u3085\u3087\u308e"  # small hiragana
+    "\u30a1\u30a3\u30a5\u30a7\u30a9\u30c3\u30e3\u30e5\u30e7\u30ee\u30f5\u30f6"  # small katakana
+    ",.:;?!)]}\u2026\u2025\u2014"  # ASCII, ellipses, dash
 )
-NO_END = frozenset("‘“（〔［｛〈《「『【〘〖([{")
+NO_END = frozenset(
+    "\u2018\u201c\uff08\u3014\uff3b\uff5b\u3008\u300a\u300c\u300e\u3010\u3018\u3016([{"
+)
 MAX_TEXT = 20_000  # characters of a caption that are looked at
-ELLIPSIS = "…"
+ELLIPSIS = "\u2026"
 
 
 def printable(text: str) -> str:
@@ -107,7 +117,8 @@ def right_to_left(text: str) -> bool:
 def units(text: str) -> Iterator[str]:
     """``text`` cut where lines may break; each piece keeps its trailing spaces.
 
-    In:  ``ab cd。「漢字」``   Out: ``ab ``, ``cd。``, ``「漢``, ``字」``
+    In:  ``ab cd.`` and two ideographs in brackets
+    Out: ``ab ``, ``cd.``, bracket and ideograph, ideograph and bracket
     """
     piece = ""
     for char in text:

@@ -73,7 +73,7 @@ def _clock(seconds: float) -> str:
 
 def _blocks() -> tuple[str, str]:
     try:
-        "█░".encode(sys.stdout.encoding or "ascii")
+        "\u2588\u2591".encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return "#", "-"
-    return "█", "░"
+    return "\u2588", "\u2591"
