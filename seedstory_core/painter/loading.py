@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ..errors import SeedStoryError
 from ..parts import MAX_NAMED_KEYS, load_strict
 from ..schedule import SDXL as SDXL_SCHEDULER
-from ..weights.sdxl import UNET_CONFIG
+from ..weights.reader import open_checkpoint
+from ..weights.sdxl import UNET_CONFIG, Base
 from ..world import World
 from .painting import Painter
 
@@ -124,7 +125,9 @@ def _from_base(base: Path, role: str, config: Mapping[str, Any]) -> Any:
         if base.is_dir():
             return kind.from_pretrained(base, subfolder=role, local_files_only=True)
         if base.is_file():
-            return _from_file(kind, base, config)
+            return _FROM_FILE[role](kind, base, config)
+    except SeedStoryError:
+        raise
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise SeedStoryError(
             f"The {role} of {base} cannot be loaded ({error}). Expected SDXL base 1.0, as a "
@@ -133,11 +136,29 @@ def _from_base(base: Path, role: str, config: Mapping[str, Any]) -> Any:
     raise SeedStoryError(f"There is no SDXL base at {base}. Check the path given with --base.")
 
 
-def _from_file(kind: Any, path: Path, config: Mapping[str, Any]) -> Any:
-    """One checkpoint in Stability's names, with our config: diffusers would download its own."""
+def _unet_from_file(kind: Any, path: Path, config: Mapping[str, Any]) -> Any:
+    """The UNet in a checkpoint of either naming, read tensor by tensor."""
+    base = Base(open_checkpoint(path))
+    with torch.device("meta"):
+        unet = kind.from_config(dict(config))
+    names = [name for name in unet.state_dict() if base.shape(name) is not None]
+    load_strict(unet, {name: base.tensor(name) for name in names}, str(path))
+    return unet
+
+
+def _vae_from_file(kind: Any, path: Path, config: Mapping[str, Any]) -> Any:
+    """The VAE in a checkpoint, converted by diffusers with our config (it would download one)."""
     if path.suffix != ".safetensors":
         raise SeedStoryError(f"{path} is not a .safetensors file; others are not unpickled here.")
+    if not any(key.endswith("decoder.conv_in.weight") for key in open_checkpoint(path).keys()):
+        raise SeedStoryError(f"{path} holds no VAE. Give a whole SDXL base checkpoint.")
     with tempfile.TemporaryDirectory() as folder:
         named = {"_class_name": kind.__name__, **config}
         Path(folder, "config.json").write_text(json.dumps(named), encoding="utf-8")
         return kind.from_single_file(str(path), config=folder, local_files_only=True)
+
+
+_FROM_FILE: Mapping[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
+    "unet": _unet_from_file,
+    "vae": _vae_from_file,
+}

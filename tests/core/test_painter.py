@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seedstory_core.babble import make_world
+from seedstory_core.babble.shapes import UNET, VAE
 from seedstory_core.engine import Engine, open_engine
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.hosts import local_host
 from seedstory_core.images import read_picture
-from seedstory_core.painter import Painter, open_painter, overlay
+from seedstory_core.painter import Painter, loading, open_painter, overlay
 from seedstory_core.schedule import euler_sigmas, init_noise_sigma
 from seedstory_core.types import Cond, Conditioning, Opening, PaintSettings, Story
 from seedstory_core.world import World
@@ -258,12 +260,57 @@ def test_damaged_painters_are_named(world: World, tmp_path: Path) -> None:
         open_painter(broken)
 
 
+def test_a_unet_in_one_file(painter: Painter, tmp_path: Path) -> None:
+    save_file(painter.unet.state_dict(), tmp_path / "unet.safetensors")
+    unet = loading._from_base(tmp_path / "unet.safetensors", "unet", UNET)
+    for name, tensor in painter.unet.state_dict().items():
+        assert torch.equal(unet.state_dict()[name], tensor), name
+
+
+def original_vae_name(name: str) -> str:
+    """diffusers' name of a VAE tensor -> the original one, as checkpoints in one file have it."""
+    levels = len(VAE["block_out_channels"]) - 1
+    name = re.sub(r"up_blocks\.(\d)", lambda m: f"up.{levels - int(m[1])}", name)
+    for pattern, original in (
+        (r"down_blocks\.", "down."),
+        (r"mid_block\.resnets\.0", "mid.block_1"),
+        (r"mid_block\.resnets\.1", "mid.block_2"),
+        (r"mid_block\.attentions\.0", "mid.attn_1"),
+        (r"resnets\.", "block."),
+        (r"downsamplers\.0", "downsample"),
+        (r"upsamplers\.0", "upsample"),
+        (r"group_norm", "norm"),
+        (r"to_([qkv])\b", r"\1"),
+        (r"to_out\.0", "proj_out"),
+        (r"conv_shortcut", "nin_shortcut"),
+        (r"conv_norm_out", "norm_out"),
+    ):
+        name = re.sub(pattern, original, name)
+    return f"first_stage_model.{name}"
+
+
+def test_a_vae_in_one_checkpoint(painter: Painter, tmp_path: Path) -> None:
+    """Read offline, with our config."""
+    path = tmp_path / "sdxl.safetensors"
+    state = {original_vae_name(name): t for name, t in painter.vae.state_dict().items()}
+    for name, tensor in state.items():
+        if ".attn_1." in name and tensor.ndim == 2:
+            state[name] = tensor[..., None, None]  # there as 1 x 1 convolutions
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    vae = loading._from_base(path, "vae", VAE)
+    for name, tensor in painter.vae.state_dict().items():
+        assert torch.equal(vae.state_dict()[name], tensor), name
+
+
 def test_pickled_bases_are_not_opened(world: World, tmp_path: Path) -> None:
     path = tmp_path / "sdxl.ckpt"
     path.write_bytes(b"\x80\x04.")
-    with pytest.raises(SeedStoryError, match="not unpickled"):
-        open_painter(without(world, "unet"), path)
+    for lacking in ("unet", "vae"):
+        with pytest.raises(SeedStoryError, match=r"sdxl\.ckpt"):
+            open_painter(without(world, lacking), path)
     foreign = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(1)}, foreign)
-    with pytest.raises(SeedStoryError, match="cannot be loaded"):
+    with pytest.raises(SeedStoryError, match="holds no SDXL UNet"):
         open_painter(without(world, "unet"), foreign)
+    with pytest.raises(SeedStoryError, match="holds no VAE"):
+        open_painter(without(world, "vae"), foreign)
