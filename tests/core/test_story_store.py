@@ -32,7 +32,7 @@ def noise(seed: int, *shape: int) -> torch.Tensor:
 def panel(number: int, mark: str = "") -> Panel:
     generator = torch.Generator().manual_seed(number)
     features = {"toy.code": torch.randn(4, 3, generator=generator).half()}
-    caption = f"Panel {number}{mark} 漢字 \U0001f98a <b>&\n\x01"
+    caption = f"Panel {number}{mark} \u6f22\u5b57 \U0001f98a <b>&\n\x01"
     provenance = {"sampling": {"class": "Greedy", "p": 0.5}, "none": None, "list": [1, "a"]}
     return Panel(
         caption, f"[INST]{caption}", "told", (1, 2, number), features, None, 2**63 + 1, provenance
@@ -204,7 +204,7 @@ def test_saving_over_another_story_is_refused(tmp_path: Path) -> None:
         ("NUL.txt", "_NUL.txt"),
         ("trailing. ", "trailing"),
         ("a\x00b\nc", "a_b_c"),
-        ("狐の話", "狐の話"),
+        ("\u72d0\u306e\u8a71", "\u72d0\u306e\u8a71"),
         ("x" * 500, "x" * 120),
     ],
 )
@@ -213,7 +213,7 @@ def test_safe_names(wanted: str, name: str) -> None:
 
 
 def test_every_name_stays_in_its_root(tmp_path: Path) -> None:
-    for wanted in ("../up", "/abs", "C:\\x", "a/../../b", "狐" * 300, "\ud800"):
+    for wanted in ("../up", "/abs", "C:\\x", "a/../../b", "\u72d0" * 300, "\ud800"):
         folder = store.keep(tmp_path, replace(tell(1), run=wanted))
         assert folder.parent == tmp_path
 

@@ -14,7 +14,7 @@ from .comfy_places import ROOT
 
 HEADS = {
     "en": ("Inputs", "Outputs", "Name", "What it is"),
-    "zh": ("输入", "输出", "名称", "说明"),
+    "zh": ("\u8f93\u5165", "\u8f93\u51fa", "\u540d\u79f0", "\u8bf4\u660e"),
 }
 
 
