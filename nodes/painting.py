@@ -125,13 +125,16 @@ class PaintStory(io.ComfyNode):
         for painted in paint(story, indices, model, vae, detokenizer, **how):
             story = painted
             keep(host.stories_folder(), story)
-        pictures = [p.image for p in (story.panels[i] for i in told(story)) if p.image is not None]
-        if not pictures:
-            raise SeedStoryError(
-                f"Story {story.run!r} has no told panel to paint. Tell some first."
-            )
         captions = [story.panels[i].caption for i in indices]
-        return io.NodeOutput(story, to_float(pictures), ui=host.text_ui(*captions))
+        return io.NodeOutput(story, pictures_of(story), ui=host.text_ui(*captions))
+
+
+def pictures_of(story: Story) -> Tensor:
+    """All told panels' pictures as one IMAGE batch."""
+    pictures = [p.image for p in (story.panels[i] for i in told(story)) if p.image is not None]
+    if not pictures:
+        raise SeedStoryError(f"Story {story.run!r} has no told panel to paint. Tell some first.")
+    return to_float(pictures)
 
 
 def paint(

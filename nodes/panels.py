@@ -12,7 +12,7 @@ from ..seedstory_core.story_store import keep
 from ..seedstory_core.types import Story
 from . import host, types
 from .types import EngineHandle
-from .values import features_at, nothing, one_picture, told
+from .values import features_at, one_picture, told
 
 CATEGORY = "SEED-Story/story"
 NEWEST = -1
@@ -172,8 +172,8 @@ class Panels(io.ComfyNode):
         chosen = [story.panels[i] for i in indices]
         images = [to_float([panel.image]) for panel in chosen if panel.image is not None]
         captions = [panel.caption for panel in chosen]
-        features = features_at(story, indices) if indices else nothing()
-        blank = [nothing()]
+        features = features_at(story, indices) if indices else host.nothing()
+        blank = [host.nothing()]
         return io.NodeOutput(images or blank, captions or blank, features, len(chosen))
 
 

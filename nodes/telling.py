@@ -15,7 +15,7 @@ from ..seedstory_core.types import Story
 from . import host, types
 from .settings import MAX_SEED
 from .types import EngineHandle
-from .values import features_at, nothing
+from .values import features_at
 
 CATEGORY = "SEED-Story/tell"
 MAX_PANELS = 1000
@@ -123,7 +123,7 @@ class TellPanel(io.ComfyNode):
             longer = tell(story, llm, host.Reporter(), None, seed=panel_seed(seed, story), **how)
         if len(longer) == len(story):  # ended: what hangs on the new panel stays silent
             return io.NodeOutput(
-                longer, nothing(), nothing(), ui=host.text_ui(longer.closing or "")
+                longer, host.nothing(), host.nothing(), ui=host.text_ui(longer.closing or "")
             )
         panel = longer.panels[-1]
         features = features_at(longer, [-1])
@@ -177,7 +177,7 @@ class IllustrateCaption(io.ComfyNode):
             how = {"context": context, "reference": reference}
             longer = tell(story, llm, host.Reporter(), caption, **how)
         if len(longer) == len(story):
-            return io.NodeOutput(longer, nothing(), ui=host.text_ui(longer.closing or ""))
+            return io.NodeOutput(longer, host.nothing(), ui=host.text_ui(longer.closing or ""))
         return io.NodeOutput(longer, features_at(longer, [-1]), ui=host.text_ui(caption))
 
 
@@ -247,8 +247,8 @@ class TellStory(io.ComfyNode):
         new = longer.panels[len(story) :]
         texts = [panel.caption for panel in new]
         shown = host.text_ui(*texts, *([longer.closing] if longer.closing else []))
-        features = features_at(longer, range(len(story), len(longer))) if new else nothing()
-        return io.NodeOutput(longer, texts or [nothing()], features, ui=shown)
+        features = features_at(longer, range(len(story), len(longer))) if new else host.nothing()
+        return io.NodeOutput(longer, texts or [host.nothing()], features, ui=shown)
 
 
 def tell_all(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import from_float
@@ -44,8 +43,3 @@ def features_at(story: Story, indices: Iterable[int]) -> ImageFeatures:
 def told(story: Story) -> tuple[int, ...]:
     """Indices of all panels but the opening."""
     return tuple(i for i, panel in enumerate(story.panels) if panel.origin != "opening")
-
-
-def nothing() -> ExecutionBlocker:
-    """An output without a value: the nodes that need it are silently left out."""
-    return ExecutionBlocker(None)

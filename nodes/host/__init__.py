@@ -16,7 +16,7 @@ from .folders import (
     story_folder,
     world_choices,
 )
-from .graph import PromptGraph
+from .graph import PromptGraph, nothing
 from .pages import font_names, layout_names, story_pages
 from .parts import PRECISIONS, comfy_host
 from .progress import Reporter, interruptible, parking
@@ -45,6 +45,7 @@ __all__ = [
     "largest_sigma",
     "layout_names",
     "load_painter",
+    "nothing",
     "open_named_world",
     "paint_one",
     "parking",

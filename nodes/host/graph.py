@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from comfy_execution.graph_utils import ExecutionBlocker
+
 
 class PromptGraph:
     """Read access to the nodes of the running prompt that stand beside one node.
@@ -30,3 +32,8 @@ class PromptGraph:
         registry = import_module("nodes")  # ComfyUI's own: this pack is never on sys.path
         kind = registry.NODE_CLASS_MAPPINGS.get(self.nodes[node_id]["class_type"])
         return bool(getattr(kind, "OUTPUT_NODE", False))
+
+
+def nothing() -> ExecutionBlocker:
+    """An output without a value: the nodes that need it are silently left out."""
+    return ExecutionBlocker(None)

@@ -48,7 +48,7 @@ def body_nodes(pack: ModuleType) -> list[Any]:
             picture = torch.full((1, 2, 2, 3), len(story) / 10)
             if ends and len(story) >= ENDS_AT:
                 closed = core.types.replace(story, closing="The end.")
-                return io.NodeOutput(closed, pack.nodes.values.nothing())
+                return io.NodeOutput(closed, pack.nodes.host.nothing())
             return io.NodeOutput(append(story, panel(f"{index}:{seed}")), picture)
 
     class Look(io.ComfyNode):
