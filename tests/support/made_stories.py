@@ -1,4 +1,4 @@
-"""The toy LLM of the made goldens: trained, and told with by the reference's loops, never cached."""
+"""The toy LLM of the made goldens: trained, then told with by the reference's loops, uncached."""
 
 from __future__ import annotations
 
