@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from .errors import SeedStoryError
@@ -54,14 +54,17 @@ def check_pixels(width: int, height: int, what: str = "picture") -> None:
 def from_pil(image: Image.Image) -> Tensor:
     """Any Pillow picture -> uint8 [H, W, 3]; turned upright by its EXIF data, laid on white."""
     check_pixels(*image.size)
-    upright = ImageOps.exif_transpose(image)
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    upright = ImageOps.exif_transpose(image) if turned else image  # which always copies
     if upright.mode in ("I", "I;16", "I;16B", "F"):
         upright = _eight_bits(upright)
     if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
         rgba = upright.convert("RGBA")
         upright = Image.new("RGBA", rgba.size, "white")
         upright.alpha_composite(rgba)
-    return torch.from_numpy(np.array(upright.convert("RGB")))
+    if upright.mode != "RGB":
+        upright = upright.convert("RGB")
+    return torch.from_numpy(np.array(upright))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -135,7 +135,8 @@ class Run:
         """The last line of a run that came to its end."""
         told = len(self.story) - 1
         over = " The world ended the story here." if self.story.ended else ""
-        return f"{told} panels told, {told - self.blank} painted.{over} Read it: {page}"
+        panels = "1 panel" if told == 1 else f"{told} panels"
+        return f"{panels} told, {told - self.blank} painted.{over} Read it: {page}"
 
     def _keep(self, story: Story) -> None:
         save_story(self.folder, story)

@@ -404,3 +404,30 @@ def test_a_killed_run_loads(tmp_path: Path, wait: float) -> None:
     assert same(loaded, whole)
     store.save_story(tmp_path, append(whole, panel(count)))
     assert len(store.load_story(tmp_path)) == count + 1
+
+
+FULL = """
+import resource, sys
+sys.path[:0] = [{root!r}, {here!r}]
+from pathlib import Path
+from test_story_store import noise, panel, tell
+from seedstory_core.errors import SeedStoryError
+from seedstory_core.story import append, attach_image
+from seedstory_core.story_store import save_story
+folder = Path({folder!r})
+save_story(folder, tell(2))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    save_story(folder, attach_image(append(tell(2), panel(2)), 2, noise(1, 200, 200, 3)))
+except SeedStoryError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_keeps_what_was_saved(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: writing fails midway."""
+    code = FULL.format(root=str(ROOT), here=str(Path(__file__).parent), folder=str(tmp_path))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "Disk full while writing" in run.stdout and "002.png" in run.stdout, run.stderr
+    assert same(store.load_story(tmp_path), tell(2))
+    assert not list(tmp_path.rglob("*.part"))
