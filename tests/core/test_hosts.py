@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch.nn import Linear
 
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.hosts import HeldPart, LocalPart, local_host
@@ -100,5 +100,5 @@ def test_mapped_weights_are_for_the_cpu(tmp_path: Path) -> None:
 
 
 def test_a_held_part_gives_what_it_was_given() -> None:
-    module = nn.Linear(1, 1)
+    module = Linear(1, 1)
     assert HeldPart(module, CPU, torch.float32).acquire() is module

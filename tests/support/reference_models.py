@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Conv2d, LayerNorm, Linear
 from torch.nn import functional as F
 
 TABLE = 16  # side of the visual tokenizer's learned position table
@@ -43,9 +44,9 @@ class RefResampler(nn.Module):
         super().__init__()
         self.pos_embed = nn.Parameter(sines_2d(embed, grid))
         self.query = nn.Parameter(torch.randn(grid * grid, embed))
-        self.kv_proj = nn.Linear(kv, embed, bias=False) if kv != embed else nn.Identity()
+        self.kv_proj = Linear(kv, embed, bias=False) if kv != embed else nn.Identity()
         self.attn = nn.MultiheadAttention(embed, heads, batch_first=True)
-        self.ln_q, self.ln_kv = nn.LayerNorm(embed, eps=eps), nn.LayerNorm(embed, eps=eps)
+        self.ln_q, self.ln_kv = LayerNorm(embed, eps=eps), LayerNorm(embed, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.ln_kv(self.kv_proj(x))
@@ -57,7 +58,7 @@ class _RefVisualAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.in_proj, self.out_proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.in_proj, self.out_proj = Linear(width, 3 * width), Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
@@ -70,11 +71,9 @@ class _RefVisualAttention(nn.Module):
 class _RefBlock(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.ln_1, self.ln_2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
+        self.ln_1, self.ln_2 = LayerNorm(width, eps=1e-6), LayerNorm(width, eps=1e-6)
         self.attn = _RefVisualAttention(width, heads)
-        self.mlp = nn.ModuleDict(
-            {"c_fc": nn.Linear(width, hidden), "c_proj": nn.Linear(hidden, width)}
-        )
+        self.mlp = nn.ModuleDict({"c_fc": Linear(width, hidden), "c_proj": Linear(hidden, width)})
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
@@ -86,14 +85,14 @@ class RefVision(nn.Module):
         super().__init__()
         width, out = vit["width"], vit["output_dim"]
         hidden = int(width * vit["mlp_ratio"])
-        self.conv1 = nn.Conv2d(3, width, vit["patch_size"], stride=vit["patch_size"], bias=False)
+        self.conv1 = Conv2d(3, width, vit["patch_size"], stride=vit["patch_size"], bias=False)
         self.positional_embedding = nn.Parameter(torch.randn(TABLE * TABLE, width) * 0.3)
-        self.ln_pre = nn.LayerNorm(width, eps=1e-6)
+        self.ln_pre = LayerNorm(width, eps=1e-6)
         blocks = [_RefBlock(width, vit["heads"], hidden) for _ in range(vit["layers"])]
         self.transformer = nn.ModuleDict({"resblocks": nn.ModuleList(blocks)})
         grid = int(vit["n_queries"] ** 0.5)
         self.attn_pool = RefResampler(grid, out, max(1, out // 128), width, eps=1e-6)
-        self.ln_post = nn.LayerNorm(out, eps=1e-6)
+        self.ln_post = LayerNorm(out, eps=1e-6)
         self.proj = nn.Parameter(torch.randn(out, out) * out**-0.5)
 
     def forward(self, x: Tensor, seen: dict[str, Tensor] | None = None) -> Tensor:
@@ -112,10 +111,10 @@ class _RefPerceiver(nn.Module):
     def __init__(self, dim: int, dim_head: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.to_q = nn.Linear(dim, dim_head * heads, bias=False)
-        self.to_kv = nn.Linear(dim, 2 * dim_head * heads, bias=False)
-        self.to_out = nn.Linear(dim_head * heads, dim, bias=False)
+        self.norm1, self.norm2 = LayerNorm(dim), LayerNorm(dim)
+        self.to_q = Linear(dim, dim_head * heads, bias=False)
+        self.to_kv = Linear(dim, 2 * dim_head * heads, bias=False)
+        self.to_out = Linear(dim_head * heads, dim, bias=False)
 
     def forward(self, x: Tensor, latents: Tensor) -> Tensor:
         x, latents = self.norm1(x), self.norm2(latents)
@@ -134,8 +133,8 @@ class _RefAttentionPool(nn.Module):
         super().__init__()
         self.heads = heads
         self.positional_embedding = nn.Parameter(torch.randn(tokens + 1, dim) * dim**-0.5)
-        self.k_proj, self.q_proj, self.v_proj = (nn.Linear(dim, dim) for _ in range(3))
-        self.c_proj = nn.Linear(dim, out)
+        self.k_proj, self.q_proj, self.v_proj = (Linear(dim, dim) for _ in range(3))
+        self.c_proj = Linear(dim, out)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.cat([x.mean(1, keepdim=True), x], dim=1) + self.positional_embedding
@@ -158,23 +157,23 @@ class RefDetokenizer(nn.Module):
         dim, heads = detok["dim"], detok["heads"]
         inner = dim * detok["ff_mult"]
         self.latents = nn.Parameter(torch.randn(1, detok["num_queries"], dim) * dim**-0.5)
-        self.proj_in, self.norm_out = nn.Linear(source, dim), nn.LayerNorm(dim)
+        self.proj_in, self.norm_out = Linear(source, dim), LayerNorm(dim)
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 [
                     _RefPerceiver(dim, detok["dim_head"], heads),
                     nn.Sequential(
-                        nn.LayerNorm(dim),
-                        nn.Linear(dim, inner, bias=False),
+                        LayerNorm(dim),
+                        Linear(dim, inner, bias=False),
                         nn.GELU(),
-                        nn.Linear(inner, dim, bias=False),
+                        Linear(inner, dim, bias=False),
                     ),
                 ]
             )
             for _ in range(detok["depth"])
         )
-        self.unet_proj_1 = nn.Linear(dim, detok["output1_dim"])
-        self.unet_proj_2 = nn.Linear(dim, detok["output2_dim"])
+        self.unet_proj_1 = Linear(dim, detok["output1_dim"])
+        self.unet_proj_2 = Linear(dim, detok["output2_dim"])
         self.unet_attnpool = _RefAttentionPool(
             detok["num_queries"], dim, heads, detok["output2_dim"]
         )

@@ -63,7 +63,7 @@ class ComfyServer:
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         for name, source in self.packs.items():
             link = self.base / "custom_nodes" / name
-            if not link.is_symlink():
+            if not link.exists():
                 link.symlink_to(source, target_is_directory=True)
         picture = self.comfy / "input" / "example.png"
         if picture.is_file():
