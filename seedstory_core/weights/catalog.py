@@ -142,6 +142,13 @@ def _qwen(name: str, purpose: str) -> OutsideFile:
     )
 
 
+def _sdxl(
+    key: str, filename: str, size: int, sha256: str, folder: str, purpose: str
+) -> OutsideFile:
+    group, where = key.split("/")[0], (_SDXL, filename, _SDXL_REVISION)
+    return OutsideFile(key, group, *where, size, sha256, ("openrail++",), folder, purpose)
+
+
 CATALOG: tuple[OutsideFile, ...] = (
     *(
         _official(
@@ -177,63 +184,43 @@ CATALOG: tuple[OutsideFile, ...] = (
         _qwen(f"pytorch_model-{n:05d}-of-00010.bin", "shard with parts of the visual tokenizer")
         for n in (8, 9, 10)
     ),
-    OutsideFile(
+    _sdxl(
         "sdxl-base",
-        "sdxl-base",
-        _SDXL,
         "sd_xl_base_1.0.safetensors",
-        _SDXL_REVISION,
         6_938_078_334,
         "31e35c80fc4829d14f90153f4c74cd59c90b779f6afe05a74cd6120b893f7e5b",
-        ("openrail++",),
         "checkpoints",
         "SDXL base in one file, as ComfyUI loads it; the base the converter compares with",
     ),
-    OutsideFile(
+    _sdxl(
         "sdxl-unet",
-        "sdxl-unet",
-        _SDXL,
         "unet/diffusion_pytorch_model.fp16.safetensors",
-        _SDXL_REVISION,
         5_135_149_760,
         "83e012a805b84c7ca28e5646747c90a243c65c8ba4f070e2d7ddc9d74661e139",
-        ("openrail++",),
         "seedstory/official/sdxl/unet",
         "the UNet alone; the base for convert and for telling without ComfyUI",
     ),
-    OutsideFile(
+    _sdxl(
         "sdxl-unet/config",
-        "sdxl-unet",
-        _SDXL,
         "unet/config.json",
-        _SDXL_REVISION,
         1_680,
         "30ebc70750223e59006f7f2b4e1e6c102570aa19a9c4ae3e1fbe7591332dbae6",
-        ("openrail++",),
         "seedstory/official/sdxl/unet",
         "its configuration",
     ),
-    OutsideFile(
+    _sdxl(
         "sdxl-vae",
-        "sdxl-vae",
-        _SDXL,
         "vae/diffusion_pytorch_model.fp16.safetensors",
-        _SDXL_REVISION,
         167_335_342,
         "bcb60880a46b63dea58e9bc591abe15f8350bde47b405f9c38f4be70c6161e68",
-        ("openrail++",),
         "seedstory/official/sdxl/vae",
         "the VAE alone, for telling without ComfyUI",
     ),
-    OutsideFile(
+    _sdxl(
         "sdxl-vae/config",
-        "sdxl-vae",
-        _SDXL,
         "vae/config.json",
-        _SDXL_REVISION,
         642,
         "0b331c8ac22ded5f9997a144a575c1d113d6169aff262c353f39015bd24a6264",
-        ("openrail++",),
         "seedstory/official/sdxl/vae",
         "its configuration",
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,8 @@ def convert_detokenizer(
             "Convert the visual tokenizer first, or in the same command (--visual)."
         )
     source = Source.open(path)
-    base_source = None if base is None else Source.open(_unet_of(base))
-    told = source.describe()
-    told_base = None if base_source is None else base_source.describe()
+    under = None if base is None else Source.open(_unet_of(base))
+    told, told_base = source.describe(), None if under is None else under.describe()
     recipe = options.recipe(
         "detokenizer",
         source=told["fingerprint"],
@@ -69,39 +68,38 @@ def convert_detokenizer(
         vision=hash_of(world / VISION),
         unet_config=dict(options.unet_config),
     )
-    own_unet = base is None
-    if is_finished(world / DETOKENIZER, recipe) and (
-        not own_unet or is_finished(world / UNET, recipe)
-    ):
+    if is_finished(world / DETOKENIZER, recipe) and (under or is_finished(world / UNET, recipe)):
         return False
-    unet = _Unet.of(source, options, whole=own_unet)
+    unet = _Unet.of(source, options, whole=under is None)
     resampler, config = _resampler(world, source, options)
-    changed = [] if base_source is None else unet.changed(Base(base_source.checkpoint), progress)
+    changed = [] if under is None else unet.changed(Base(under.checkpoint), progress)
     unfinish(world)
     negative = negative_embedding(world / VISION, config, resampler)
     facts = {
         "sizes": {"detokenizer": config.to_json()["detokenizer"]},
         "source": told,
         "base": told_base,
-        "unet_changed": changed if not own_unet else None,
         "panel_size": [int(options.unet_config.get("sample_size") or 128) * VAE_SCALE] * 2,
-        "painter": _painter(options) if own_unet else None,
+        "painter": _painter(options) if under is None else None,
     }
-    if own_unet:
+    if under is None:
         unet.output(world / UNET, list(unet.shapes), "", recipe, facts).write(progress)
     elif told_by(world / UNET) is not None:
         (world / UNET).unlink()  # ours, from an earlier conversion without a base
     tensors = {**{f"resampler.{key}": value for key, value in resampler.items()}, **negative}
-    specs = {key: TensorSpec(tuple(value.shape), value.dtype) for key, value in tensors.items()}
     kept = unet.output(world / DETOKENIZER, changed, PREFIX, recipe, facts)
-    Output(
-        kept.target,
-        {**specs, **kept.specs},
-        lambda name: tensors[name] if name in tensors else kept.make(name),
-        recipe,
-        facts,
-    ).write(progress)
+    _joined(tensors, kept).write(progress)
     return True
+
+
+def _joined(tensors: Mapping[str, Tensor], more: Output) -> Output:
+    """``more`` with ``tensors`` that are in memory in front."""
+    specs = {key: TensorSpec(tuple(value.shape), value.dtype) for key, value in tensors.items()}
+    return replace(
+        more,
+        specs={**specs, **more.specs},
+        make=lambda name: tensors[name] if name in tensors else more.make(name),
+    )
 
 
 def negative_embedding(

@@ -10,9 +10,10 @@ WORLDS = "seedstory"  # folder of worlds inside ComfyUI's models folder
 
 
 def models_folder(given: Path | None = None) -> Path:
-    """``given``; else the first ComfyUI's ``models``; else ``models`` in the working folder."""
-    if given is not None:
-        return given
+    """``given``; else $SEEDSTORY_MODELS, the first ComfyUI's ``models``, or ``models`` here."""
+    named = [part for part in os.environ.get("SEEDSTORY_MODELS", "").split(os.pathsep) if part]
+    if given is not None or named:
+        return given or Path(named[0])
     for comfy in _comfyui():
         if (comfy / "models").is_dir():
             return comfy / "models"

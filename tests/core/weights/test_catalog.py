@@ -1,6 +1,7 @@
 """The table of outside files: complete, consistent, nothing invented."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,11 @@ def test_markdown_names_every_file_and_every_licence():
         assert licence.terms in table and licence.link in table
     widths = {row.count("|") for row in table.split("\n\n")[0].splitlines()}
     assert widths == {9}
+
+
+def test_the_docs_show_this_table():
+    """docs/WEIGHTS.md holds the output of `catalog.markdown_table`, word for word."""
+    page = Path(__file__).parents[3] / "docs" / "WEIGHTS.md"
+    if not page.is_file():
+        pytest.skip("docs/WEIGHTS.md is not written yet")
+    assert catalog.markdown_table() in page.read_text(encoding="utf-8")
