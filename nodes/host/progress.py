@@ -63,8 +63,8 @@ def _send_text(text: str) -> None:
 
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)
-    if context is None or server is None:
-        return
+    if context is None or server is None or server.client_id is None:
+        return  # nobody is watching
     node = get_progress_state().dynprompt.get_display_node_id(context.node_id)
     server.send_sync(TEXT_EVENT, {"node": node, "text": text}, server.client_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -177,3 +178,35 @@ def test_damaged_file_is_named(pack: ModuleType, models: tuple[Any, Any], tmp_pa
     (folder / "unet.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(core.errors.SeedStoryError, match="unet.safetensors is damaged"):
         pack.nodes.host.load_painter(core.world.load_world(folder))
+
+
+def test_paint_story_equals_the_librarys_painter(
+    pack: ModuleType, comfy_here: Path, tmp_path: Path
+) -> None:
+    """The babbling world, told once, painted by ComfyUI's sampler and by diffusers.
+
+    Two steps: an untrained UNet under guidance makes a hundredfold of each rounding error a step.
+    """
+    import folder_paths
+
+    core, nodes = pack.seedstory_core, pack.nodes
+    library = import_module(f"{pack.__name__}.seedstory_core.painter")
+    folder_paths.set_output_directory(str(tmp_path))
+    with torch.inference_mode():
+        llm, vision, detokenizer = nodes.loaders.LoadWorld.execute("babble", "fp32").args
+        picture = torch.zeros(8, 8, 3, dtype=torch.uint8)
+        story = llm.engine.start(core.types.Opening("A fox.", picture, "same"))
+        story = llm.engine.tell(llm.engine.tell(story, seed=1), seed=2)
+        model, vae = nodes.loaders.LoadWorldPainter.execute("babble").args
+        sigmas = nodes.settings.ReferenceSigmas.execute(2, detokenizer).args[0]
+        how = {"steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "seed": 7}
+        how |= {"same_noise": False, "repaint": False, "width": 0, "height": 0, "sigmas": sigmas}
+        ours = nodes.painting.PaintStory.execute(story, model, vae, detokenizer, **how).args[1]
+    world = detokenizer.world
+    painter = library.open_painter(world, None, torch.device("cpu"), torch.float32)
+    settings = core.types.PaintSettings(2, 3.0, 7, None, False)
+    theirs = painter.paint(llm.engine, story, [1, 2], settings)
+    for mine, other in zip(ours, theirs, strict=True):
+        levels = (mine * 255 - other.float()).abs()
+        assert levels.max() < 1.001 and levels.mean() < 0.05  # rounding to 8 bits
+        assert other.float().std() > 5
