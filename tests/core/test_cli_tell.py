@@ -104,6 +104,7 @@ def test_stopped_while_painting_and_taken_up(world: Path, out: Path) -> None:
     assert torch.equal(story.panels[1].image, first), "what was painted stays"
 
 
+@pytest.mark.slow
 def test_killed_outright_and_taken_up(world: Path, out: Path) -> None:
     run = start("tell", "--world", world, "--out", out, "--panels", 900, "--no-paint")
     wait_for(run, "Telling 2/900")

@@ -384,7 +384,7 @@ for number in range(1, 5000):
 """
 
 
-@pytest.mark.parametrize("wait", [0.05, 0.2])
+@pytest.mark.parametrize("wait", [0.05, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_a_killed_run_loads(tmp_path: Path, wait: float) -> None:
     here = str(Path(__file__).parent)
     code = GROW.format(root=str(ROOT), here=here, folder=str(tmp_path))
