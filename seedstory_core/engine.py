@@ -109,7 +109,7 @@ class Engine(Protocol):
         ...
 
     def unet_patch(self) -> Mapping[str, Tensor]:
-        """``{diffusers UNet key: tensor}`` that the base diffusion model must carry; may be empty."""
+        """``{diffusers UNet key: tensor}`` the base diffusion model must carry; may be empty."""
         ...
 
     def paint(

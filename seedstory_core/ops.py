@@ -1,9 +1,10 @@
 """The layer classes models are built from, so that a host can bring its own.
 
 Models take ``ops`` and use ``ops.Linear``, ``ops.Conv2d``, ``ops.Embedding``, ``ops.LayerNorm``,
-``ops.RMSNorm`` only; every weight sits in such a leaf, so that a host's casting and offloading reach all of them.
-``torch.nn`` itself is the default. `cast_ops` keeps weights in the dtype and storage of their file
-(mapped, not copied) and casts each at use, which lets a 13 GB fp16 file compute in fp32.
+``ops.RMSNorm`` only; every weight sits in such a leaf, so that a host's casting and offloading
+reach all of them. ``torch.nn`` itself is the default. `cast_ops` keeps weights in the dtype and
+storage of their file (mapped, not copied) and casts each at use, which lets a 13 GB fp16 file
+compute in fp32.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Part(Protocol[M_co]):
     dtype: torch.dtype
 
     def acquire(self, working_bytes: int = 0) -> M_co:
-        """The part, loaded and ready to run; ``working_bytes`` more will be needed while it runs."""
+        """The part, loaded and ready to run; it will need ``working_bytes`` more while it runs."""
         ...
 
 
@@ -78,8 +78,9 @@ def check_fit(
         if keys:
             raise SeedStoryError(
                 f"{source} {problem} weights: {', '.join(keys[:MAX_NAMED_KEYS])}"
-                f"{' ...' if len(keys) > MAX_NAMED_KEYS else ''} ({len(keys)} in all). The file does "
-                "not fit this world's sizes: convert the official files again, or get the world anew."
+                f"{' ...' if len(keys) > MAX_NAMED_KEYS else ''} ({len(keys)} in all). The file "
+                "does not fit this world's sizes: convert the official files again, or get the world "
+                "anew."
             )
 
 

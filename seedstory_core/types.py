@@ -101,8 +101,9 @@ class Panel:
         image: uint8 [H, W, 3], or None while it is not painted.
         seed: the seed that told it; None where no seed took part.
         provenance: plain JSON: sampling, context, versions; ``paint`` says how it was painted.
-        uid: hash chain over this panel's telling and all before it (not over the picture). Two
-            stories agree up to a panel exactly when the uids of that panel are equal.
+        uid: hash chain over what was said in this panel and all before it, and over pictures
+            that were read (not over painted ones, nor over features, which re-telling repeats
+            only up to rounding; see `story.next_uid`).
     """
 
     caption: str
@@ -219,7 +220,7 @@ class PaintSettings:
 
 
 def with_panel(story: Story, panel: Panel) -> Story:
-    """``story`` with ``panel`` appended as it is; callers set ``panel.uid`` (see `story.append`)."""
+    """``story`` with ``panel`` appended as it is; `story.append` sets its uid first."""
     return replace(story, panels=(*story.panels, panel))
 
 

@@ -4,7 +4,7 @@
 <world>/world.json            format, version, engine, sizes, files with sha256, licence, provenance
 <world>/llm.safetensors       MLLM with resamplers, LoRA merged        (names: engines/seed_story)
 <world>/vision.safetensors    visual tokenizer
-<world>/detokenizer.safetensors   resampler.*, negative.*, and unet.* = the base UNet's changed tensors
+<world>/detokenizer.safetensors   resampler.*, negative.*; unet.* = changed tensors of the base UNet
 <world>/tokenizer/            sentencepiece model and added tokens
 <world>/unet.safetensors, vae.safetensors   only where the world brings its own painter
 ```
@@ -79,7 +79,8 @@ class World:
         entry = self.files.get(role)
         if entry is None:
             raise SeedStoryError(
-                f"World {self.name!r} has no {role!r} file (it has {', '.join(sorted(self.files))})."
+                f"World {self.name!r} has no {role!r} file; it has "
+                f"{', '.join(sorted(self.files))}."
             )
         path = inside(self.root, entry.path)
         if not path.is_file():
