@@ -233,3 +233,12 @@ def test_scores_that_are_no_numbers_are_an_error(bad: float) -> None:
 
     with pytest.raises(SeedStoryError, match="not numbers"):
         tell(Broken({}))
+
+
+@pytest.mark.parametrize("suppress", [0.0, -torch.inf, -3.0])
+def test_every_picture_token_but_the_begin_is_suppressed(suppress: float) -> None:
+    scores = torch.arange(VOCAB).float() + 1
+    got = apply_rules(scores, [], MARKERS, Sampling(suppress=suppress))
+    changed = {10, 11, 12, 21}
+    for id in range(VOCAB):
+        assert got[id] == (suppress if id in changed else scores[id])
