@@ -162,11 +162,11 @@ class Base:
 
 def unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """``{diffusers name: shape}`` of the UNet with this configuration; makes no weights."""
-    from diffusers import UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     try:
         with torch.device("meta"):
-            unet = UNet2DConditionModel.from_config(dict(config))
+            unet: Any = UNet2DConditionModel.from_config(dict(config))
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise SeedStoryError(f"This is not a UNet configuration of diffusers: {error}") from error
     return {name: tuple(tensor.shape) for name, tensor in unet.state_dict().items()}

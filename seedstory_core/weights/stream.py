@@ -126,7 +126,7 @@ class StreamWriter:
             )
         if spec.bytes:
             flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            self._write(memoryview(flat.numpy()))
+            self._write(flat.numpy().data)
         self._next += 1
 
     def _write(self, data: memoryview) -> None:
