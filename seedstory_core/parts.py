@@ -79,8 +79,8 @@ def check_fit(
             raise SeedStoryError(
                 f"{source} {problem} weights: {', '.join(keys[:MAX_NAMED_KEYS])}"
                 f"{' ...' if len(keys) > MAX_NAMED_KEYS else ''} ({len(keys)} in all). The file "
-                "does not fit this world's sizes: convert the official files again, or get the world "
-                "anew."
+                "does not fit this world's sizes: convert the official files again, or get the "
+                "world anew."
             )
 
 
