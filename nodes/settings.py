@@ -99,9 +99,8 @@ class Sampling(io.ComfyNode):
 
     @classmethod
     def execute(cls, temperature: float, top_p: float, **rules: Any) -> io.NodeOutput:
-        greedy = temperature == 0
-        picker = sampling.Greedy() if greedy else sampling.Nucleus(temperature, top_p)
-        return io.NodeOutput(sampling.Sampling(picker=picker, **rules))
+        base = sampling.Sampling(**rules)
+        return io.NodeOutput(sampling.with_temperature(base, temperature, top_p))
 
 
 class WindowContext(io.ComfyNode):

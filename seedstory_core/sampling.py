@@ -6,8 +6,8 @@ The loop that uses them is `decoding.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from math import isfinite
+from dataclasses import asdict, dataclass, field, replace
+from math import inf, isfinite
 from typing import Any, Protocol
 
 import torch
@@ -90,6 +90,17 @@ class Sampling:
 
 #: How the released scripts decode.
 REFERENCE = Sampling(stop_at_image=False)
+
+
+def with_temperature(base: Sampling, temperature: float, top_p: float) -> Sampling:
+    """``base`` with the two numbers users turn; temperature 0 is `Greedy`.
+
+    When words are drawn, picture tokens outside a picture are never among them: the reference's
+    score of 0.0, harmless to the likeliest token, would leave each of them a chance.
+    """
+    if temperature == 0:
+        return replace(base, picker=Greedy())
+    return replace(base, picker=Nucleus(temperature, top_p), suppress=-inf)
 
 
 def describe(value: object) -> dict[str, Json]:

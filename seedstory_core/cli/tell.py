@@ -16,7 +16,7 @@ from ..book.html import PAGE
 from ..context import Dense, Window
 from ..context import restore as restore_context
 from ..errors import SeedStoryError
-from ..sampling import REFERENCE, Greedy, Nucleus, Sampling
+from ..sampling import REFERENCE, Nucleus, Sampling, with_temperature
 from ..sampling import restore as restore_sampling
 from ..types import Opening, PaintSettings
 from ..world import World
@@ -134,10 +134,8 @@ def sampling_of(world: World, args: argparse.Namespace) -> Sampling:
         return base
     known = base.picker if isinstance(base.picker, Nucleus) else Nucleus()
     temperature = known.temperature if args.temperature is None else args.temperature
-    if temperature == 0:
-        return replace(base, picker=Greedy())
     top_p = known.top_p if args.top_p is None else args.top_p
-    return replace(base, picker=Nucleus(temperature, top_p))
+    return with_temperature(base, temperature, top_p)
 
 
 def context_of(text: str | None) -> Dense | Window | None:
