@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from seedstory_core.context import Dense, Window
 from seedstory_core.context import restore as restore_context
 from seedstory_core.errors import SeedStoryError
