@@ -14,6 +14,7 @@ from typing import Any
 
 from ..comfy_places import find_comfy
 from ..server import ComfyServer
+from .checks import REFERENCE_NOISE
 from .examples import EXAMPLES
 from .ui_graph import api_form, ui_form
 
@@ -26,6 +27,8 @@ def files(info: Mapping[str, Any]) -> dict[Path, str]:
     for graph in EXAMPLES:
         made[FOLDER / f"{graph.name}.json"] = _text(ui_form(graph, info))
         made[FOLDER / "api" / f"{graph.name}.json"] = _text(api_form(graph, info))
+    name = f"{REFERENCE_NOISE.name}.json"
+    made[FOLDER / "tests" / name] = _text(ui_form(REFERENCE_NOISE, info))
     return made
 
 

@@ -152,7 +152,7 @@ def api_form(graph: Graph, info: Info) -> dict[str, Any]:
 
 
 def ui_form(graph: Graph, info: Info) -> dict[str, Any]:
-    """The workflow file: nodes laid out in columns, links, frames, and the note at the left."""
+    """The workflow file: nodes in columns, links, frames, and the note, if any, at the left."""
     wiring = Wiring(graph, info)
     boxes = layout(graph, info)
     links: list[list[Any]] = []
@@ -160,7 +160,8 @@ def ui_form(graph: Graph, info: Info) -> dict[str, Any]:
     for link in links:
         source = nodes[link[1] - 1]["outputs"][link[2]]
         source["links"] = [*(source["links"] or []), link[0]]
-    nodes.append(_note(graph, len(nodes) + 1))
+    if graph.note:
+        nodes.append(_note(graph, len(nodes) + 1))
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"seedstory/{graph.name}")),
         "revision": 0,
