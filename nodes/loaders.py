@@ -1,10 +1,11 @@
-"""Load World and Load World Painter."""
+"""Load World, Load World Painter and World Opening: what a world brings."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
 from ..seedstory_core.engine import open_engine
+from ..seedstory_core.images import read_picture, to_float
 from . import host, types
 from .types import EngineHandle
 
@@ -94,4 +95,44 @@ class LoadWorldPainter(io.ComfyNode):
         return io.NodeOutput(model, vae)
 
 
-NODES: tuple[type[io.ComfyNode], ...] = (LoadWorld, LoadWorldPainter)
+class WorldOpening(io.ComfyNode):
+    """A world -> one of the pictures and sentences it brings to begin with."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        worlds = host.world_choices()
+        return host.schema(
+            node_id="SeedStory_WorldOpening",
+            display_name="World Opening",
+            category=CATEGORY,
+            description="A picture and a sentence that the world itself brings to begin a story "
+            "with. For a story of your own, use Load Image and write the sentence.",
+            search_aliases=["example picture", "story opening"],
+            inputs=[
+                io.Combo.Input(
+                    "world",
+                    options=worlds,
+                    default=worlds[0],
+                    tooltip="Folder in models/seedstory; the same world as in Load World.",
+                ),
+                io.Int.Input(
+                    "number",
+                    default=1,
+                    min=1,
+                    max=1000,
+                    tooltip="Which of the world's openings, counted from 1.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The opening's picture."),
+                io.String.Output(display_name="text", tooltip="The opening's sentence."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, world: str, number: int) -> io.NodeOutput:
+        picture, text = host.open_named_world(world).opening(number)
+        return io.NodeOutput(to_float([read_picture(picture)]), text)
+
+
+NODES: tuple[type[io.ComfyNode], ...] = (LoadWorld, LoadWorldPainter, WorldOpening)

@@ -74,13 +74,26 @@ class World:
     def __repr__(self) -> str:
         return f"World({self.name!r}, {self.engine})"
 
+    def opening(self, number: int) -> tuple[Path, str]:
+        """Picture file and sentence of the world's opening ``number``, counted from 1.
+
+        Raises:
+            SeedStoryError: the world has no such opening.
+        """
+        if not 1 <= number <= len(self.openings):
+            raise SeedStoryError(
+                f"World {self.name!r} brings {len(self.openings)} openings of its own, but number "
+                f"{number} was asked for. Choose another, or give a picture and a sentence."
+            )
+        chosen = self.openings[number - 1]
+        return inside(self.root, str(chosen["image"])), str(chosen["text"])
+
     def file(self, role: str) -> Path:
         """Absolute path of the file with this role; an error names what the world lacks."""
         entry = self.files.get(role)
         if entry is None:
             raise SeedStoryError(
-                f"World {self.name!r} has no {role!r} file; it has "
-                f"{', '.join(sorted(self.files))}."
+                f"World {self.name!r} has no {role!r} file; it has {', '.join(sorted(self.files))}."
             )
         path = inside(self.root, entry.path)
         if not path.is_file():

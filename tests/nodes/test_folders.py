@@ -85,3 +85,14 @@ def test_babble_goes_elsewhere_where_models_are_read_only(
         assert pack.nodes.host.open_named_world("babble").root == world.root
     finally:
         folder_paths.set_user_directory(user)
+
+
+def test_a_world_opening_is_picture_and_sentence(pack: ModuleType, roots: list[str]) -> None:
+    opening = pack.nodes.loaders.WorldOpening
+    world = pack.nodes.host.open_named_world("babble")
+    for number, entry in enumerate(world.openings, start=1):
+        image, text = opening.execute(world="babble", number=number).args
+        assert text == entry["text"]
+        assert image.shape == (1, 64, 64, 3) and 0 <= image.min() < image.max() <= 1
+    with pytest.raises(ValueError, match=f"brings {len(world.openings)} openings"):
+        opening.execute(world="babble", number=len(world.openings) + 1)
