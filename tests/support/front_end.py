@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
 from .server import PACK, ComfyServer
 
@@ -59,14 +59,14 @@ class FrontEnd:
     """One browser page with ComfyUI open and the pack's nodes registered.
 
     Attributes:
-        complaints: console errors and failed requests that name the pack.
+        complaints: console errors and uncaught errors that name the pack.
     """
 
     def __init__(self, page: Page, server: ComfyServer) -> None:
         self.page = page
         self.complaints: list[str] = []
         page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", self._stumble)
         page.goto(server.url)
         page.wait_for_function(READY, timeout=90_000)
         page.keyboard.press("Escape")  # the first-run dialog blocks clicks
@@ -76,6 +76,10 @@ class FrontEnd:
         where = str(message.location.get("url", ""))
         if message.type == "error" and (PACK in where or PACK in message.text):
             self.complaints.append(message.text)
+
+    def _stumble(self, error: Error) -> None:
+        if PACK in (error.stack or ""):
+            self.complaints.append(f"{error}\n{error.stack}")
 
     def load(self, workflow: Mapping[str, Any]) -> None:
         """Open a UI-form workflow."""

@@ -144,7 +144,7 @@ def test_stopped_painting_keeps_pictures_and_goes_on_from_them(comfy: ComfyServe
     paint = the(resumed, "SeedStory_PaintStory")
     resumed["99"] = {"class_type": "SeedStory_LoadStory", "inputs": {"run": "stopped-painting"}}
     resumed[paint]["inputs"]["story"] = ["99", 0]
-    for node_class in ("SeedStory_TellStory", "SeedStory_StartStory", "LoadImage"):
+    for node_class in ("SeedStory_TellStory", "SeedStory_StartStory", "SeedStory_WorldOpening"):
         del resumed[the(resumed, node_class)]
     done = comfy.run(resumed)
     assert done.status == "success", done.error()

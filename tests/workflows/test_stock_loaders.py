@@ -54,7 +54,7 @@ def route(lora: bool = False, lora_first: bool = False, control: bool = False) -
         prompt["control"] = {"class_type": "ControlNetLoader", "inputs": file}
         at = the(prompt, conditioning)
         steer = {"positive": [at, 0], "negative": [at, 1], "control_net": ["control", 0]}
-        steer |= {"image": [the(prompt, "LoadImage"), 0], "strength": 1.0}
+        steer |= {"image": [the(prompt, "SeedStory_WorldOpening"), 0], "strength": 1.0}
         steer |= {"start_percent": 0.0, "end_percent": 1.0}
         prompt["steer"] = {"class_type": "ControlNetApplyAdvanced", "inputs": steer}
         prompt[sampler]["inputs"] |= {"positive": ["steer", 0], "negative": ["steer", 1]}
