@@ -190,28 +190,9 @@ def call(url: str, path: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-def example_prompt(base: Path, python: Path) -> dict[str, Any]:
-    """The whole-story example, begun with the world's own opening as the library begins it."""
-    folder = base / "models" / "seedstory" / WORLD
-    if not (folder / "world.json").is_file():
-        code = "import pathlib, sys; from seedstory_core.babble import make_world;"
-        code += "make_world(pathlib.Path(sys.argv[1]))"
-        subprocess.run([str(python), "-c", code, str(folder)], cwd=ROOT, check=True)
-    opening = json.loads((folder / "world.json").read_text("utf-8"))["openings"][0]
-    shutil.copy(folder / opening["image"], base / "input" / "opening.png")
+def run_example(url: str, base: Path, out: Path) -> None:
+    """Queue the example and wait; copy its pages and story folder to ``out``."""
     prompt = json.loads((ROOT / "workflows" / "api" / f"{EXAMPLE}.json").read_text("utf-8"))
-    given = {
-        "LoadImage": ("image", "opening.png"),
-        "SeedStory_StartStory": ("text", opening["text"]),
-    }
-    for node in prompt.values():
-        if node["class_type"] in given:
-            node["inputs"].update([given[node["class_type"]]])
-    return prompt
-
-
-def run_example(url: str, base: Path, out: Path, prompt: dict[str, Any]) -> None:
-    """Queue the prompt and wait; copy its pages and story folder to ``out``."""
     try:
         key = call(url, "/prompt", {"prompt": prompt})["prompt_id"]
     except urllib.error.HTTPError as error:
@@ -255,7 +236,7 @@ def demo(args: argparse.Namespace) -> None:
     base = prepare_base(comfy)
     with server(comfy, python, base, free_port(args.port)) as url:
         if args.headless:
-            run_example(url, base, out, example_prompt(base, python))
+            run_example(url, base, out)
             return
         say(f"open {url}/?template={EXAMPLE}&source={PACK} and press Run (Ctrl-C here ends it)")
         with contextlib.suppress(KeyboardInterrupt):

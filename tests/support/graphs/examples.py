@@ -9,9 +9,9 @@ from .ui_graph import Graph, Group, Link, Node
 
 BODY_COLOR = "#5a4a63"
 CAPTIONS = (
-    "He held the string and rose above the trees.",
-    "A bird sat down on the balloon.",
-    "Both looked at the town far below.",
+    "The fox climbed down and ran into the forest.",
+    "An owl was waiting on the oldest tree.",
+    "Both listened to the wind.",
 )
 
 ONE_PANEL = Graph(
@@ -80,7 +80,7 @@ WHOLE_STORY = Graph(
 
 _LOOP_LOADERS = (
     Node("world", "SeedStory_LoadWorld", 0, {"world": parts.WORLD}),
-    Node("picture", "LoadImage", 0, {"image": "example.png"}),
+    parts.picture(),
     Node("base", "CheckpointLoaderSimple", 0, {"ckpt_name": "sd_xl_base_1.0.safetensors"}),
     parts.start("loop"),
     parts.apply_detokenizer(Link("base"), 1),
@@ -159,7 +159,7 @@ GIVEN_CAPTIONS = Graph(
             {
                 "story": Link("tell"),
                 "llm": LLM,
-                "caption": "In the evening they landed by the sea.",
+                "caption": "In the morning they walked to the sea.",
             },
         ),
         parts.paint(Link("last"), 2),

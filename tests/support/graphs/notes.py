@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 WORLD = """
+Put *Load Image* in the place of **World Opening** to begin with a picture of yours, and
+write its sentence in **Start Story**.
+
 *babble* is an untrained toy world: its captions mean nothing and its pictures are noise,
 but every step is the real one. For a real world choose it in **Load World**; where it
 changes an SDXL base, replace **Load World Painter** by *Load Checkpoint* (SDXL base 1.0)
@@ -43,6 +46,8 @@ Needs three files of yours; choose them in their loaders:
 - an SDXL base 1.0 checkpoint,
 - an SDXL LoRA,
 - an SDXL ControlNet (canny here, read from the picture).
+
+Put *Load Image* in the place of **World Opening** to begin with a picture of yours.
 
 Choose a world that was made for SDXL in **Load World**, and set width and height to
 1024 in *Empty Latent Image* and *Story Conditioning*. The toy world *babble* gives

@@ -8,7 +8,7 @@ from .ui_graph import Group, Link, Node
 
 WORLD = "babble"
 SMALL = {"width": 64, "height": 64}  # babble's own size
-OPENING = "One day a little monkey found a balloon."
+OPENING = "A small fox sat on the hill and looked at the moon."  # babble's first
 
 LLM, VISION, DETOKENIZER = (Link("world", slot) for slot in range(3))
 LOAD = Group("1 · Load", ("world", "painter", "picture"))
@@ -19,8 +19,13 @@ def load() -> tuple[Node, ...]:
     return (
         Node("world", "SeedStory_LoadWorld", 0, {"world": WORLD}),
         Node("painter", "SeedStory_LoadWorldPainter", 0, {"world": WORLD}),
-        Node("picture", "LoadImage", 0, {"image": "example.png"}),
+        picture(),
     )
+
+
+def picture() -> Node:
+    """The world's own first picture, so that a graph runs as it is."""
+    return Node("picture", "SeedStory_WorldOpening", 0, {"world": WORLD})
 
 
 def start(run: str, column: int = 1) -> Node:
