@@ -93,6 +93,7 @@ class Rehearsal:
         vae = self.work / "sdxl"
         self._child("story", [str(script), str(self.world), str(vae), str(report)])
         self.steps.update(json.loads(report.read_text()))
+        self._save()
 
     def _command(self, name: str, arguments: Sequence[str], accepted: tuple = (0,)) -> None:
         self._child(name, ["-m", "seedstory_core", *arguments], accepted)
@@ -125,10 +126,13 @@ class Rehearsal:
         seconds = round(time.monotonic() - start, 1)
         free = shutil.disk_usage(self.work).free
         self.steps[name] = {"seconds": seconds, "peak": peak.bytes, "disk_free": free}
-        (self.work / "rehearsal.json").write_text(json.dumps(self.report(), indent=1))
-        (self.work / "rehearsal.txt").write_text(self.text())
+        self._save()
         anonymous = peak.bytes.get("anonymous", 0) / GIB
         print(f"    {seconds} s, {anonymous:.2f} GiB of its own at most", flush=True)
+
+    def _save(self) -> None:
+        (self.work / "rehearsal.json").write_text(json.dumps(self.report(), indent=1))
+        (self.work / "rehearsal.txt").write_text(self.text())
 
     def report(self) -> dict[str, Any]:
         machine = {
