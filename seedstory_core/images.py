@@ -11,6 +11,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def decode_picture(data: bytes, source: str = "the data") -> Tensor:
     return _decode(io.BytesIO(data), source)
 
 
-def _decode(file: io.BufferedIOBase, source: str) -> Tensor:
+def _decode(file: IO[bytes], source: str) -> Tensor:
     try:
         with warnings.catch_warnings():  # the size is checked before a pixel is decoded
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -193,9 +194,11 @@ def scale_to_fit(image: Image.Image, width: int, height: int) -> Image.Image:
     """
     scale = min(width / image.width, height / image.height)
     if scale >= 2:
-        return image.resize((image.width * int(scale), image.height * int(scale)), Image.NEAREST)
+        return image.resize(
+            (image.width * int(scale), image.height * int(scale)), Image.Resampling.NEAREST
+        )
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image if size == image.size else image.resize(size, Image.LANCZOS)
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
 def enlarge(image: Tensor, factor: int) -> Tensor:
@@ -214,7 +217,7 @@ def clip_input(images: Sequence[Tensor], size: int) -> Tensor:
     """
     if not images:
         raise SeedStoryError("There is no picture to encode.")
-    squares = [to_pil(image).resize((size, size), Image.BILINEAR) for image in images]
+    squares = [to_pil(image).resize((size, size), Image.Resampling.BILINEAR) for image in images]
     pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))
     unit = (pixels.float() / 255 - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)
     return rearrange(unit, "B H W C -> B C H W").contiguous()

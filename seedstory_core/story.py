@@ -82,7 +82,7 @@ def pixel_digest(image: Tensor) -> str:
         return known[1]
     digest = hashlib.sha256(f"{image.dtype}{list(image.shape)}".encode())
     flat = image.detach().cpu().contiguous().reshape(-1)  # any shape -> its elements in order
-    digest.update(memoryview(flat.view(torch.uint8).numpy()))
+    digest.update(flat.view(torch.uint8).numpy().data)
     key = id(image)
     _digests[key] = (weakref.ref(image, lambda _: _digests.pop(key, None)), digest.hexdigest())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,7 @@ def overlay(unet: nn.Module, patch: Mapping[str, Tensor], source: str) -> None:
 
 
 def _classes() -> Mapping[str, Any]:
-    import diffusers
-
+    diffusers: Any = import_module("diffusers")  # its lazy exports are opaque to type checkers
     return {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -97,9 +98,8 @@ class Painter:
         progress: Progress = no_progress,
     ) -> Tensor:
         """Unit noise [1, 4, h, w] -> denoised latents [1, 4, h, w] fp32 on the painter's device."""
-        from diffusers import EulerDiscreteScheduler
-
-        schedule = EulerDiscreteScheduler.from_config(dict(self.scheduler))
+        diffusers: Any = import_module("diffusers")  # its lazy exports are opaque to type checkers
+        schedule = diffusers.EulerDiscreteScheduler.from_config(dict(self.scheduler))
         limit = schedule.config.num_train_timesteps
         if not 1 <= settings.steps <= limit:
             raise SeedStoryError(f"Painting takes 1 to {limit} steps, got {settings.steps}.")

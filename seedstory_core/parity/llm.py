@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -65,7 +66,7 @@ def prefill(models: Models, check: Check) -> None:
         models.goldens.tolerance("mllm_prefill_io"),
     )
     llm = models.mllm
-    seen: dict[str, Tensor] = {}
+    seen: dict[str, Any] = {}
     hooks = [
         layer.register_forward_hook(lambda _, __, out, i=i: seen.update({f"layer{i}": out}))
         for i, layer in enumerate(llm.model.layers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,12 +69,13 @@ class Models:
     @cached_property
     def unet(self) -> Any:
         """The UNet, through diffusers."""
-        from diffusers import UNet2DConditionModel  # type: ignore[attr-defined]
-
+        diffusers: Any = import_module("diffusers")  # its lazy exports are opaque to type checkers
         file = self.goldens.checkpoint("detokenizer_pytorch_model")
         keys = [key for key in file.keys() if key.startswith("unet.")]
         state = {key.removeprefix("unet."): file.tensor(key).float() for key in keys}
-        unet = UNet2DConditionModel.from_config(self.goldens.record("detokenizer_unet_config"))
+        unet = diffusers.UNet2DConditionModel.from_config(
+            self.goldens.record("detokenizer_unet_config")
+        )
         return _loaded(unet, state, "detokenizer_pytorch_model (unet)")
 
     @cached_property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,10 +116,9 @@ def denoising(models: Models, check: Check) -> None:
 
 def painter_loss(models: Models, check: Check) -> None:
     """Stage 3 of the training: noised latents, predicted noise, mean squared error."""
-    from diffusers import DDPMScheduler  # type: ignore[attr-defined]
-
+    diffusers: Any = import_module("diffusers")  # its lazy exports are opaque to type checkers
     tensors, tolerance = models.goldens.tensors(IO), models.goldens.tolerance(IO)
-    scheduler = DDPMScheduler.from_config(models.goldens.record("scheduler_config"))
+    scheduler = diffusers.DDPMScheduler.from_config(models.goldens.record("scheduler_config"))
     latents, noise = tensors["stage3_latents"], tensors["stage3_noise"]
     noisy = scheduler.add_noise(latents, noise, tensors["stage3_timesteps"])
     got = _predict(models, tensors, noisy, tensors["stage3_timesteps"])

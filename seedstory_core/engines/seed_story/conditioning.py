@@ -47,8 +47,9 @@ class Conditioner:
                 f"{self._constants} has no {NEGATIVE}tokens and {NEGATIVE}pooled. Convert the "
                 "official files again."
             )
-        against = (constants[name].float() for name in ("tokens", "pooled"))
-        negative = Cond(*(part.expand(len(tokens), *part.shape[1:]) for part in against))
+        against = [constants[name].float() for name in ("tokens", "pooled")]
+        grey, grey_pooled = (part.expand(len(tokens), *part.shape[1:]) for part in against)
+        negative = Cond(grey, grey_pooled)
         return Conditioning((positive,), (negative,))
 
     def constants(self, prefix: str) -> dict[str, Tensor]:
