@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ from .types import WorldRef, freeze
 
 FORMAT = "seedstory-world"
 VERSION = 1
+PAINTING = frozenset({"detokenizer", "unet", "vae"})  # roles of files that tell nothing
 MAX_WORLD_JSON = 4 << 20  # bytes; a manifest larger than this is not one of ours
 
 
@@ -50,6 +52,8 @@ class World:
         defaults: engine-specific defaults, e.g. of sampling.
         openings: ``{"image": relative path, "text": ...}`` examples to begin with.
         notice: a sentence users must see (as that an untrained world babbles), or "".
+        digest: tells worlds apart: world.json's ``identity`` (converted worlds name what they were
+            made from, since merging rounds differently from machine to machine), else `digest_of`.
     """
 
     root: Path
@@ -114,8 +118,11 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def digest_of(engine: str, sizes: Mapping[str, Any], files: Mapping[str, WorldFile]) -> str:
-    """sha256 over engine, sizes and the recorded hashes of all files (reads no weights)."""
-    told = {role: entry.sha256 for role, entry in files.items()}
+    """sha256 over engine, sizes and the recorded hashes of all files that tell (reads no weights).
+
+    Files that only paint are left out: with another painter the same story goes on.
+    """
+    told = {role: entry.sha256 for role, entry in files.items() if role not in PAINTING}
     body = json.dumps([engine, sizes, told], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(body.encode()).hexdigest()
 
@@ -142,9 +149,11 @@ def load_world(root: Path) -> World:
                 f"{data.get('format')!r} version {data.get('version')!r}. Update the pack."
             )
         return _world(root, data)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except SeedStoryError:
+        raise
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SeedStoryError(f"{manifest} is not valid JSON: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SeedStoryError(f"{manifest} lacks or misshapes the field {error}.") from error
 
 
@@ -161,7 +170,7 @@ def _world(root: Path, data: Mapping[str, Any]) -> World:
         name=root.name,
         title=str(data.get("title", root.name)),
         engine=str(data["engine"]),
-        sizes=freeze(data["sizes"]),
+        sizes=freeze(dict(data["sizes"].items())),
         files=freeze(files),
         panel_size=(int(width), int(height)),
         licence=str(data.get("licence", "unknown")),
@@ -170,8 +179,15 @@ def _world(root: Path, data: Mapping[str, Any]) -> World:
         defaults=freeze(data.get("defaults")),
         openings=tuple(freeze(item) for item in data.get("openings", ())),
         notice=str(data.get("notice", "")),
-        digest=digest_of(str(data["engine"]), data["sizes"], files),
+        digest=_identity(data) or digest_of(str(data["engine"]), data["sizes"], files),
     )
+
+
+def _identity(data: Mapping[str, Any]) -> str:
+    identity = data.get("identity", "")
+    if not isinstance(identity, str) or not re.fullmatch("[0-9a-f]{64}|", identity):
+        raise TypeError(f"'identity' (64 hexadecimal digits expected, got {identity!r:.80})")
+    return identity
 
 
 def find_worlds(roots: Iterable[Path]) -> dict[str, Path]:

@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     """0 when the world is complete, 1 while inputs are missing."""
     import torch
 
-    from ..weights.convert import Options, missing_inputs
-    from ..weights.convert_world import Inputs, Labels, convert
+    from ..engines.seed_story.conversion.inputs import Options, missing_inputs
+    from ..engines.seed_story.conversion.world import Inputs, Labels, convert
 
     more: dict[str, Any] = {} if args.config is None else {"sizes": _json(args.config)}
     if args.unet_config is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..weights.doctor import Finding
+    from ..doctor import Finding
 
 NO_WORLD = 1
 
@@ -26,9 +26,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0 when a usable world is there."""
+    from .. import doctor
     from ..files import human
-    from ..weights import doctor
-    from ..weights.machine import Machine, phases
+    from ..machine import Machine, phases
     from ..weights.places import models_folder
 
     models = models_folder(args.models).resolve()

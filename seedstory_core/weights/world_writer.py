@@ -26,6 +26,7 @@ def write_world_json(
     openings: Sequence[Mapping[str, str]] = (),
     notice: str = "",
     hashes: Mapping[str, str] | None = None,
+    identity: str = "",
 ) -> World:
     """Hash ``files``, write ``folder/world.json`` whole or not at all, and read it back.
 
@@ -35,6 +36,8 @@ def write_world_json(
         files: ``{role: path relative to folder}``; all must be there.
         panel_size: native (width, height) in pixels.
         hashes: ``{relative path: sha256}`` known from writing; other files are read and hashed.
+        identity: 64 hexadecimal digits that tell this world from others in place of its files'
+            hashes (`world.World.digest`).
 
     Raises:
         SeedStoryError: a file is missing, or a path leaves the folder.
@@ -56,6 +59,8 @@ def write_world_json(
         "openings": [dict(item) for item in openings],
         "notice": notice,
     }
+    if identity:
+        data["identity"] = identity
     atomic_write_json(folder / "world.json", data)
     return load_world(folder)
 

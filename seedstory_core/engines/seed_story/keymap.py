@@ -108,7 +108,7 @@ QWEN_VL_VISUAL = KeyMap(
 _LAYER = "resampler.layers.{}."
 
 #: The de-tokenizer's pytorch_model.bin, its resampler only -> `Detokenizer`. The UNet goes
-#: another way (`weights/convert.py`): it keeps its names and is compared with the base model.
+#: another way (`conversion/detokenizer.py`): it keeps its names and meets the base model.
 DETOKENIZER_RESAMPLER = KeyMap(
     "de-tokenizer",
     {

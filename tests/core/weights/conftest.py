@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from seedstory_core.weights.convert import Options
-from seedstory_core.weights.convert_world import Inputs, convert
+from seedstory_core.engines.seed_story.conversion.inputs import Options
+from seedstory_core.engines.seed_story.conversion.world import Inputs, convert
 from seedstory_core.world import World
 
 ROOT = Path(__file__).parents[3]

@@ -17,8 +17,8 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from seedstory_core.weights.convert import Options  # noqa: E402
-from seedstory_core.weights.convert_world import Inputs, convert  # noqa: E402
+from seedstory_core.engines.seed_story.conversion.inputs import Options  # noqa: E402
+from seedstory_core.engines.seed_story.conversion.world import Inputs, convert  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "seed_story"
 

@@ -10,10 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from seedstory_core.engines.seed_story.conversion.detokenizer import convert_detokenizer
+from seedstory_core.engines.seed_story.conversion.inputs import (
+    LLM,
+    convert_agent,
+    convert_tokenizer,
+    convert_visual,
+)
+from seedstory_core.engines.seed_story.conversion.world import Inputs, convert
 from seedstory_core.errors import SeedStoryError
-from seedstory_core.weights.convert import LLM, convert_agent, convert_tokenizer, convert_visual
-from seedstory_core.weights.convert_detokenizer import convert_detokenizer
-from seedstory_core.weights.convert_world import Inputs, convert
 
 AGENT = "agent_pytorch_model"
 STEM = "llm.base_model.model."

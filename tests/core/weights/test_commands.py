@@ -7,8 +7,8 @@ import pytest
 import range_server as server  # beside this file, loaded by conftest.py
 
 from seedstory_core.cli import main
+from seedstory_core.engines.seed_story.conversion.world import Inputs
 from seedstory_core.weights import catalog
-from seedstory_core.weights.convert_world import Inputs
 from seedstory_core.world import World, load_world
 
 

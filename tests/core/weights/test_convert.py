@@ -11,12 +11,18 @@ from safetensors.torch import load_file, save_file
 
 from seedstory_core.context import Window
 from seedstory_core.engine import open_engine
+from seedstory_core.engines.seed_story.conversion.inputs import (
+    LLM,
+    UNET,
+    Options,
+    convert_agent,
+    missing_inputs,
+)
+from seedstory_core.engines.seed_story.conversion.world import Inputs, convert
 from seedstory_core.engines.seed_story.prompt import Prompt
 from seedstory_core.engines.seed_story.telling import Teller
 from seedstory_core.hosts import local_host
 from seedstory_core.sampling import REFERENCE
-from seedstory_core.weights.convert import LLM, UNET, Options, convert_agent, missing_inputs
-from seedstory_core.weights.convert_world import Inputs, convert
 from seedstory_core.world import World, load_world
 
 CPU = torch.device("cpu")

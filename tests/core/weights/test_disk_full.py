@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from seedstory_core.engines.seed_story.conversion.inputs import LLM, convert_agent
+from seedstory_core.engines.seed_story.conversion.world import Inputs
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.weights import outputs
-from seedstory_core.weights.convert import LLM, convert_agent
-from seedstory_core.weights.convert_world import Inputs
 
 
 def test_no_room_is_said_before_writing(

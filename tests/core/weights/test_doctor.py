@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from seedstory_core import doctor
 from seedstory_core.cli import main
-from seedstory_core.weights import doctor
+from seedstory_core.engines.seed_story.conversion.world import Inputs, convert
+from seedstory_core.machine import Machine, phases
 from seedstory_core.weights.catalog import CATALOG, LOCK, find
-from seedstory_core.weights.convert_world import Inputs, convert
-from seedstory_core.weights.machine import Machine, phases
 from seedstory_core.world import World
 
 GIB = 1 << 30

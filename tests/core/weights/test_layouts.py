@@ -9,6 +9,14 @@ import pytest
 import torch
 
 from seedstory_core.engines.seed_story.config import OFFICIAL
+from seedstory_core.engines.seed_story.conversion.detokenizer import _Unet
+from seedstory_core.engines.seed_story.conversion.inputs import Options, planned
+from seedstory_core.engines.seed_story.conversion.sizes import (
+    detokenizer_sizes,
+    filled,
+    llm_sizes,
+    vision_sizes,
+)
 from seedstory_core.engines.seed_story.keymap import (
     AGENT,
     DETOKENIZER_RESAMPLER,
@@ -17,9 +25,6 @@ from seedstory_core.engines.seed_story.keymap import (
 )
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.weights import sdxl
-from seedstory_core.weights.convert import Options, planned
-from seedstory_core.weights.convert_detokenizer import _Unet
-from seedstory_core.weights.sizes import detokenizer_sizes, filled, llm_sizes, vision_sizes
 from seedstory_core.weights.sources import Source
 
 KEYS = Path(__file__).parents[2] / "golden" / "keys"

@@ -14,7 +14,7 @@ CHILD = """
 import sys; sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
 from rehearsal.memory import Peak, rss
-from seedstory_core.weights.convert import Options, convert_agent
+from seedstory_core.engines.seed_story.conversion.inputs import Options, convert_agent
 import json, torch
 torch.set_num_threads(1)
 sizes = {{name: {{"heads": 4}} for name in ("llm", "input_resampler", "output_resampler")}}

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from rehearsal import layouts
 
+from seedstory_core.engines.seed_story.conversion.inputs import convert_tokenizer
 from seedstory_core.engines.seed_story.keymap import AGENT, VISUAL_TOKENIZER
 from seedstory_core.engines.seed_story.tokenizer import Tokenizer
-from seedstory_core.weights.convert import convert_tokenizer
 from seedstory_core.weights.reader import open_checkpoint
 
 KEYS = Path(__file__).parents[2] / "golden" / "keys"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from seedstory_core.engines.seed_story.conversion.world import Inputs, convert
 from seedstory_core.errors import SeedStoryError
-from seedstory_core.weights.convert_world import Inputs, convert
 from seedstory_core.world import World, load_world
 
 CHILD = Path(__file__).with_name("interrupted.py")

@@ -15,21 +15,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..engines.seed_story.keymap import AGENT, QWEN_VL_VISUAL, VISUAL_TOKENIZER
-from ..engines.seed_story.mllm import Mllm
-from ..engines.seed_story.prompt import Vocabulary
-from ..engines.seed_story.tokenizer import Tokenizer
-from ..engines.seed_story.vision import Vision
-from ..errors import SeedStoryError
-from ..files import atomic_write_bytes, sweep_parts
-from ..parts import check_fit
-from ..types import Progress, no_progress
-from .keymap import KeyMap, Recipe, Shape
-from .outputs import Output, is_finished, told_by
-from .sdxl import UNET_CONFIG
+from ....errors import SeedStoryError
+from ....files import atomic_write_bytes, sweep_parts
+from ....parts import check_fit
+from ....types import Progress, no_progress
+from ....weights.keymap import KeyMap, Recipe, Shape
+from ....weights.outputs import Output, is_finished, told_by
+from ....weights.sdxl import UNET_CONFIG
+from ....weights.sources import Source
+from ....weights.stream import TensorSpec
+from ..keymap import AGENT, QWEN_VL_VISUAL, VISUAL_TOKENIZER
+from ..mllm import Mllm
+from ..prompt import Vocabulary
+from ..tokenizer import Tokenizer
+from ..vision import Vision
 from .sizes import Sizes, filled, llm_sizes, vision_sizes
-from .sources import Source
-from .stream import TensorSpec
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SeedStoryError
-from ..files import free_bytes, human
-from ..world import World
-from .catalog import CATALOG
-from .reader import open_checkpoint
+from .errors import SeedStoryError
+from .files import free_bytes, human
+from .weights.catalog import CATALOG
+from .weights.reader import open_checkpoint
+from .world import World
 
 #: Which files are in memory at once while a phase runs (the host loads one phase at a time).
 PHASES = {"seeing": ("vision",), "telling": ("llm",), "painting": ("detokenizer", "unet", "vae")}

@@ -7,14 +7,14 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SeedStoryError
-from ..files import PART, sha256_of
-from ..world import World, WorldFile, find_worlds, inside, load_world
-from .catalog import CATALOG, NEEDED, UNKNOWN, OutsideFile, find, licence_names
-from .convert import missing_inputs
-from .download import read_lock
-from .places import WORLDS, world_roots
-from .reader import open_checkpoint
+from .engines.seed_story.conversion.inputs import missing_inputs
+from .errors import SeedStoryError
+from .files import PART, sha256_of
+from .weights.catalog import CATALOG, NEEDED, UNKNOWN, OutsideFile, find, licence_names
+from .weights.download import read_lock
+from .weights.places import WORLDS, world_roots
+from .weights.reader import open_checkpoint
+from .world import World, WorldFile, find_worlds, inside, load_world
 
 THERE, MISSING, DAMAGED, UNKNOWN_FILE, UNFINISHED = (
     "there",

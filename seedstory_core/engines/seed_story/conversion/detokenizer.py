@@ -16,22 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engines.seed_story.config import SeedStoryConfig
-from ..engines.seed_story.detokenizer import Detokenizer
-from ..engines.seed_story.keymap import DETOKENIZER_RESAMPLER
-from ..engines.seed_story.vision import Vision
-from ..errors import SeedStoryError
-from ..hosts import LocalPart
-from ..ops import cast_ops
-from ..parts import MAX_NAMED_KEYS, PartSpec, load_strict
-from ..schedule import SDXL
-from ..types import Progress, no_progress
-from .convert import DETOKENIZER, UNET, VISION, Options, fits, planned, unfinish
-from .outputs import Output, fitting, hash_of, is_finished, told_by
-from .sdxl import VAE_SCALE, Base, unet_shapes
+from ....errors import SeedStoryError
+from ....hosts import LocalPart
+from ....ops import cast_ops
+from ....parts import MAX_NAMED_KEYS, PartSpec, load_strict
+from ....schedule import SDXL
+from ....types import Progress, no_progress
+from ....weights.outputs import Output, fitting, hash_of, is_finished, told_by
+from ....weights.sdxl import VAE_SCALE, Base, unet_shapes
+from ....weights.sources import Source
+from ....weights.stream import TensorSpec
+from ..config import SeedStoryConfig
+from ..detokenizer import Detokenizer
+from ..keymap import DETOKENIZER_RESAMPLER
+from ..vision import Vision
+from .inputs import DETOKENIZER, UNET, VISION, Options, fits, planned, unfinish
 from .sizes import detokenizer_sizes, filled
-from .sources import Source
-from .stream import TensorSpec
 
 log = logging.getLogger(__name__)
 

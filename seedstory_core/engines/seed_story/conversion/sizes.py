@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import Any
 
-from ..engines.seed_story.config import OFFICIAL, SeedStoryConfig
-from ..errors import SeedStoryError
+from ....errors import SeedStoryError
+from ..config import OFFICIAL, SeedStoryConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
 Sizes = dict[str, Any]

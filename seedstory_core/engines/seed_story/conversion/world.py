@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engines.seed_story.prompt import Vocabulary
-from ..engines.seed_story.tokenizer import Tokenizer
-from ..errors import SeedStoryError
-from ..types import Progress, no_progress
-from ..world import World
-from .catalog import CATALOG, NEEDED, licence_names
-from .convert import (
+from ....errors import SeedStoryError
+from ....files import sha256_of
+from ....types import Progress, no_progress
+from ....weights.catalog import CATALOG, NEEDED, licence_names
+from ....weights.outputs import hash_of, told_by
+from ....weights.world_writer import write_world_json
+from ....world import World
+from ..prompt import Vocabulary
+from ..tokenizer import Tokenizer
+from .detokenizer import convert_detokenizer
+from .inputs import (
     DETOKENIZER,
     LLM,
     TOKENIZER,
@@ -26,10 +32,7 @@ from .convert import (
     convert_visual,
     missing_inputs,
 )
-from .convert_detokenizer import convert_detokenizer
-from .outputs import hash_of, told_by
 from .sizes import filled
-from .world_writer import write_world_json
 
 ENGINE = "seed_story"
 
@@ -120,8 +123,17 @@ def finish(world: Path, labels: Labels) -> World:
             "detokenizer": _origin(detokenizer, "base"),
         },
         painter=facts["painter"],
+        identity=_identity(world, llm, vision),
         hashes={name: hash_of(world / name) for name in files.values() if TOKENIZER not in name},
     )
+
+
+def _identity(world: Path, llm: Mapping[str, Any], vision: Mapping[str, Any]) -> str:
+    """sha256 over what the telling parts were made from: the same official files give the same on
+    every machine, where the last bits of merged weights do not."""
+    words = sha256_of(world / TOKENIZER / TOKENIZER_FILES["tokenizer.model"])
+    body = json.dumps([llm["recipe"], vision["recipe"], words], sort_keys=True)
+    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def _files(world: Path, own_unet: bool) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Official SEED-Story files to a world folder, in any number of calls: `world.convert`."""
