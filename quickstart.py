@@ -138,11 +138,11 @@ def link_pack(link: Path) -> None:
 
 def free_port(wanted: int) -> int:
     """``wanted`` if nobody listens there, else any free port."""
-    with contextlib.closing(socket.socket()) as probe:
-        taken = probe.connect_ex(("127.0.0.1", wanted)) == 0
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0 if taken else wanted))
-        return probe.getsockname()[1]
+    for port in (wanted, 0):
+        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return probe.getsockname()[1]
+    raise Stop("There is no free port on 127.0.0.1.")
 
 
 @contextlib.contextmanager
