@@ -14,7 +14,8 @@ REFERENCE_NOISE = Graph(
     "The reference's noise in the stock sampler",
     "",
     (
-        *parts.load(),
+        *(node for node in parts.load() if node.key != "picture"),
+        Node("picture", "LoadImage", 0, {"image": "example.png"}),  # of ComfyUI
         parts.start("reference-noise"),
         Node("tell", "SeedStory_IllustrateCaption", 1, {"story": Link("start"), "llm": LLM}),
         parts.conditioning(Link("tell", 1), 2),
