@@ -48,7 +48,6 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 
 
 @pytest.mark.comfyui
-@pytest.mark.xdist_group("quickstart")
 def test_headless_writes_the_storybook_the_library_tells_too(
     clone: Path, comfy_tree: Path, nowhere: Mapping[str, str]
 ) -> None:
@@ -86,7 +85,6 @@ def test_the_test_command_ends_with_pytests_closing_line(clone: Path) -> None:
 
 
 @pytest.mark.comfyui
-@pytest.mark.xdist_group("quickstart")
 def test_it_serves_until_it_is_stopped(clone: Path, comfy_tree: Path) -> None:
     command = [sys.executable, "quickstart.py", "--here", "--port", "0"]
     settings = os.environ | {"COMFYUI_PATH": str(comfy_tree)}

@@ -16,7 +16,6 @@ from support.server import ComfyServer
 pytestmark = [
     pytest.mark.comfyui,
     pytest.mark.browser,
-    pytest.mark.xdist_group("comfy"),
 ]
 
 PANELS = {"01-one-panel": 2, "02-step-by-step": 4, "03-whole-story": 5, "05-given-captions": 5}

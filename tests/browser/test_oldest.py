@@ -9,7 +9,7 @@ from support.front_end import FrontEnd, browser, front_end
 from support.prompts import NAMES, api_prompt, ui_graph
 from support.server import ComfyServer
 
-pytestmark = [pytest.mark.comfyui, pytest.mark.browser, pytest.mark.xdist_group("oldest")]
+pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from support import source
 from support.server import PACK, TINY_SDXL, ComfyServer
 
-pytestmark = [pytest.mark.comfyui, pytest.mark.browser, pytest.mark.xdist_group("comfy-test")]
+pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 
 ENDPOINT = TINY_SDXL.with_name("validate_endpoint")
 EXECUTABLES = ("chrome-linux64/chrome", "chrome-linux/chrome", "ffmpeg-linux")

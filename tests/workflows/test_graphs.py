@@ -10,7 +10,7 @@ from support.graphs import build
 from support.prompts import FOLDER, NAMES, api_prompt, quick, ui_graph
 from support.server import PACK, ComfyServer
 
-pytestmark = [pytest.mark.comfyui, pytest.mark.xdist_group("comfy")]
+pytestmark = [pytest.mark.comfyui]
 
 MAX_THUMBNAIL = 100_000  # bytes
 

@@ -6,7 +6,7 @@ import pytest
 from support.prompts import NAMES, api_prompt, changed, quick
 from support.server import ComfyServer
 
-pytestmark = [pytest.mark.comfyui, pytest.mark.xdist_group("oldest")]
+pytestmark = [pytest.mark.comfyui]
 
 
 def test_every_node_of_the_examples_is_listed(comfy_oldest: ComfyServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 from support.prompts import Prompt, api_prompt, changed, ids, quick, the
 from support.server import ComfyServer, PromptRefused
 
-pytestmark = [pytest.mark.comfyui, pytest.mark.xdist_group("comfy")]
+pytestmark = [pytest.mark.comfyui]
 
 WHOLE, LOOP = "03-whole-story", "04-loop-lora-controlnet"
 

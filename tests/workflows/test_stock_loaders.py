@@ -13,7 +13,7 @@ from support.prompts import Prompt, api_prompt, quick, the
 from support.server import ComfyServer
 from support.worlds import make_patch_world
 
-pytestmark = [pytest.mark.comfyui, pytest.mark.xdist_group("comfy")]
+pytestmark = [pytest.mark.comfyui]
 
 WORLD, UNFIT = "patch", "patch-of-another-base"
 
