@@ -92,6 +92,10 @@ class LoadWorldPainter(io.ComfyNode):
     @classmethod
     def execute(cls, world: str) -> io.NodeOutput:
         model, vae = host.load_painter(host.open_named_world(world))
+        if vae is None:
+            vae = host.nothing(
+                f"World {world!r} brings no VAE. Use Load VAE, with that of SDXL, in its place."
+            )
         return io.NodeOutput(model, vae)
 
 

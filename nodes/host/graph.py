@@ -34,6 +34,6 @@ class PromptGraph:
         return bool(getattr(kind, "OUTPUT_NODE", False))
 
 
-def nothing() -> ExecutionBlocker:
-    """An output without a value: the nodes that need it are silently left out."""
-    return ExecutionBlocker(None)
+def nothing(why: str | None = None) -> ExecutionBlocker:
+    """An output without a value: the nodes that need it are left out, or fail and say ``why``."""
+    return ExecutionBlocker(why)
