@@ -84,7 +84,7 @@ def test_an_example_in_the_classic_renderer(classic: FrontEnd, name: str, tmp_pa
     check_example(classic, name, tmp_path / f"{name}.png")
 
 
-@pytest.mark.parametrize("name", ["02-step-by-step", "03-whole-story"])
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_in_nodes_2(modern: FrontEnd, name: str, tmp_path: Path) -> None:
     check_example(modern, name, tmp_path / f"{name}-modern.png")
 
