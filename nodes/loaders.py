@@ -59,12 +59,22 @@ class LoadWorld(io.ComfyNode):
         return io.NodeOutput(*(EngineHandle(engine, part, opened) for part in parts))
 
 
+def _same_world() -> io.Input:
+    """The world again, for nodes that stand beside Load World."""
+    worlds = host.world_choices()
+    return io.Combo.Input(
+        "world",
+        options=worlds,
+        default=worlds[0],
+        tooltip="Folder in models/seedstory; the same world as in Load World.",
+    )
+
+
 class LoadWorldPainter(io.ComfyNode):
     """A world's own UNet and VAE -> MODEL and VAE."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        worlds = host.world_choices()
         return host.schema(
             node_id="SeedStory_LoadWorldPainter",
             display_name="Load World Painter",
@@ -73,12 +83,7 @@ class LoadWorldPainter(io.ComfyNode):
             "change an SDXL base have none: use Load Checkpoint and Apply De-tokenizer for those.",
             search_aliases=["story painter", "story unet"],
             inputs=[
-                io.Combo.Input(
-                    "world",
-                    options=worlds,
-                    default=worlds[0],
-                    tooltip="Folder in models/seedstory; the same world as in Load World.",
-                ),
+                _same_world(),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The world's diffusion model."),
@@ -104,7 +109,6 @@ class WorldOpening(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        worlds = host.world_choices()
         return host.schema(
             node_id="SeedStory_WorldOpening",
             display_name="World Opening",
@@ -113,12 +117,7 @@ class WorldOpening(io.ComfyNode):
             "with. For a story of your own, use Load Image and write the sentence.",
             search_aliases=["example picture", "story opening"],
             inputs=[
-                io.Combo.Input(
-                    "world",
-                    options=worlds,
-                    default=worlds[0],
-                    tooltip="Folder in models/seedstory; the same world as in Load World.",
-                ),
+                _same_world(),
                 io.Int.Input(
                     "number",
                     default=1,
