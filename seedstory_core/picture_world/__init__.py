@@ -1,0 +1,1 @@
+"""Picture World: a small picture-book world, drawn and told by rules."""

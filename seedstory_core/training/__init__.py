@@ -1,0 +1,1 @@
+"""The trainer: every stage from pictures to a world, on accelerate."""
