@@ -97,7 +97,7 @@ class Painter:
         settings: PaintSettings,
         progress: Progress = no_progress,
     ) -> Tensor:
-        """Unit noise [1, 4, h, w] -> denoised latents [1, 4, h, w] fp32 on the painter's device."""
+        """Unit noise [B, 4, h, w] -> denoised latents [B, 4, h, w] fp32 on the painter's device."""
         diffusers: Any = import_module("diffusers")  # its lazy exports are opaque to type checkers
         schedule = diffusers.EulerDiscreteScheduler.from_config(dict(self.scheduler))
         limit = schedule.config.num_train_timesteps
@@ -118,9 +118,9 @@ class Painter:
         return latents
 
     def _predict(self, x: Tensor, time: Tensor, conds: Sequence[Cond]) -> Tensor:
-        """The UNet's answer to scaled latents [1, 4, h, w], averaged over ``conds``, fp32."""
+        """The UNet's answer to scaled latents [B, 4, h, w], averaged over ``conds``, fp32."""
         height, width = (side * self.factor for side in x.shape[-2:])
-        sizes = [[height, width, 0, 0, height, width]]  # as adapter_modules.py:449 gives them
+        sizes = [[height, width, 0, 0, height, width]] * len(x)  # as adapter_modules.py:449
         time_ids = torch.tensor(sizes, device=self.device, dtype=self.dtype)
         answers = []
         for cond in conds:
