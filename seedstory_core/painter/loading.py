@@ -21,6 +21,7 @@ from ..weights.reader import open_checkpoint
 from ..weights.sdxl import UNET_CONFIG, Base
 from ..world import World
 from .painting import Painter
+from .palette_vae import KIND, PaletteVae, PaletteVaeConfig
 
 #: SDXL base 1.0's VAE, for checkpoints in one file (which carry no config).
 SDXL_VAE: Mapping[str, Any] = {
@@ -68,7 +69,8 @@ def open_painter(
         vae = _from_base(base, "vae", SDXL_VAE) if vae is None else vae
     overlay(unet, patch or {}, str(base or world.root))
     device = device or torch.device("cpu")
-    upcast = bool(vae.config.get("force_upcast")) and dtype == torch.float16
+    upcast = isinstance(vae, PaletteVae)  # small, and halves of numbers flip close decisions
+    upcast = upcast or (bool(vae.config.get("force_upcast")) and dtype == torch.float16)
     return Painter(
         unet=_settle(unet, device, dtype),
         vae=_settle(vae, device, torch.float32 if upcast else dtype),
@@ -103,11 +105,21 @@ def _classes() -> Mapping[str, Any]:
     return {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
 
 
+def _build(role: str, config: Mapping[str, Any]) -> Any:
+    """The model that ``config`` describes; a VAE of no ``kind`` is an AutoencoderKL."""
+    kind = config.get("kind")
+    if role == "vae" and kind == KIND:
+        return PaletteVae(PaletteVaeConfig.from_json(config))
+    if kind is not None:
+        raise ValueError(f"kind {kind!r:.80} is not known")
+    return _classes()[role].from_config(dict(config))
+
+
 def _own(world: World, role: str, painter: Mapping[str, Any]) -> Any:
     path = world.file(role)
     try:
         with torch.device("meta"):
-            model = _classes()[role].from_config(dict(painter[role]))
+            model = _build(role, painter[role])
         state = load_file(path)
     except (KeyError, TypeError, ValueError) as error:
         raise SeedStoryError(

@@ -1,7 +1,8 @@
 """Paints panels without ComfyUI: an SDXL-type UNet and VAE on diffusers, the reference's sampler.
 
 Works for worlds that bring their own painter, and for worlds that change an SDXL base. The loop is
-our own, so that every step reports and can be stopped; schedule, UNet and VAE are diffusers'.
+our own, so that every step reports and can be stopped; schedule, UNet and VAE are diffusers', but
+for the palette VAE of drawn worlds.
 Source: StableDiffusionXLPipeline without text encoders, as src/models_ipa/adapter_modules.py:430 of
 SEED-Story calls it.
 """
@@ -21,6 +22,7 @@ from ..errors import SeedStoryError
 from ..images import from_vae
 from ..story import check_index
 from ..types import Cond, Conditioning, Json, PaintSettings, Progress, Story, no_progress
+from .palette_vae import PaletteVae
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -35,10 +37,10 @@ class Painter:
 
     Attributes:
         unet: diffusers UNet2DConditionModel with the world's changes already in it.
-        vae: diffusers AutoencoderKL.
+        vae: diffusers AutoencoderKL, or a `PaletteVae`.
         scheduler: config of diffusers' EulerDiscreteScheduler.
         size: the world's own (width, height).
-        upcast: decode in fp32, because the VAE overflows in fp16.
+        upcast: decode in fp32, because the VAE overflows or decides wrongly in fp16.
     """
 
     unet: Any
@@ -52,6 +54,8 @@ class Painter:
     @property
     def factor(self) -> int:
         """Pixels along the side of one latent."""
+        if isinstance(self.vae, PaletteVae):
+            return self.vae.factor
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def paint(
@@ -66,7 +70,7 @@ class Painter:
         """Panels of a story by an engine of the conditioning route.
 
         Args:
-            noise: [1, 4, H/8, W/8] unit noise for every panel instead of the seeded one.
+            noise: [1, C, h, w] unit noise for every panel instead of the seeded one.
 
         Returns: uint8 [H, W, 3] each.
         """
@@ -82,7 +86,7 @@ class Painter:
         return pictures
 
     def noise(self, seed: int, size: tuple[int, int]) -> Tensor:
-        """Unit noise [1, 4, H/8, W/8] fp32, the same on every machine: drawn on the CPU."""
+        """Unit noise [1, C, h, w] fp32, the same on every machine: drawn on the CPU."""
         generator = torch.Generator("cpu").manual_seed(seed)
         width, height = size
         channels = self.unet.config.in_channels
@@ -135,8 +139,10 @@ class Painter:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents [B, 4, h, w] -> pixels float [B, 3, H, W] around -1..1."""
+        """Latents [B, C, h, w] -> pixels float [B, 3, H, W] around -1..1."""
         dtype = torch.float32 if self.upcast else self.dtype
+        if isinstance(self.vae, PaletteVae):
+            return self.vae.decode(latents.to(dtype))
         unit = (latents / self.vae.config.scaling_factor).to(dtype)
         return self.vae.decode(unit).sample.float()
 
