@@ -1,0 +1,104 @@
+"""The renderer of Picture World: a scene graph and its freedom to 64 x 64 palette indices."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import numpy as np
+
+from .looks import LOOKS, Look
+from .palette import COLOUR, PALETTE, Indices, rgb, stamp
+from .scene import SCENERIES, Actor, Freedom, Scene, check_scene
+from .scenery import CELL, HORIZON, SIZE, backdrop
+from .sprites import figure, paw, prop, sign
+
+__all__ = ["PALETTE", "draw_freedom", "layout", "render", "rgb"]
+
+_COLUMNS = SIZE // CELL
+#: Top of a standing figure's box: its feet are on the sixth row of cells.
+_FIGURE_TOP = 32
+_GAPS = (0.0, 0.5, 1.0)
+
+
+def draw_freedom(rng: random.Random) -> Freedom:
+    """What the painter chooses, drawn at random but deterministic by the generator's seed."""
+    return Freedom(
+        shift=rng.random(),
+        gap=rng.choice(_GAPS),
+        mirror=rng.random() < 0.5,
+        scenery=rng.randrange(SCENERIES),
+    )
+
+
+def layout(scene: Scene, freedom: Freedom) -> tuple[tuple[int, ...], int | None]:
+    """Where everybody stands: the first column of each actor and of the prop, in cells.
+
+    Two columns each; free columns go between the members by `freedom.gap` (earlier gaps first), and
+    the whole group moves in what is then left by `freedom.shift`.
+    """
+    held = [index for index, actor in enumerate(scene.actors) if actor.holds]
+    blocks = [4 if actor.holds else 2 for actor in scene.actors]
+    blocks += [2] if scene.item else []
+    free = _COLUMNS - sum(blocks)
+    between = round(freedom.gap * free) if len(blocks) > 1 else 0
+    column = round(min(max(freedom.shift, 0.0), 1.0) * (free - between))
+    starts = []
+    for index, width in enumerate(blocks):
+        starts.append(column)
+        gaps = len(blocks) - 1
+        extra = between // gaps + (index < between % gaps) if gaps else 0
+        column += width + extra
+    prop_column = starts[-1] if scene.item else (starts[held[0]] + 2 if held else None)
+    return tuple(starts[: len(scene.actors)]), prop_column
+
+
+def render(
+    scene: Scene, freedom: Freedom = Freedom(), looks: Mapping[str, Look] = LOOKS
+) -> Indices:
+    """Draw a scene.
+
+    Args:
+        looks: how everybody looks; change it to draw what the world does not have.
+
+    Returns:
+        uint8 [64, 64], indices into `PALETTE`.
+
+    Raises:
+        SeedStoryError: the scene is not of this world.
+    """
+    check_scene(scene)
+    scenery = freedom.scenery % SCENERIES
+    canvas = backdrop(scene.place, scene.time, scene.weather, scenery).copy()
+    columns, prop_column = layout(scene, freedom)
+    for index, (actor, column) in enumerate(zip(scene.actors, columns, strict=True)):
+        _draw_actor(canvas, actor, column * CELL, _faces_left(scene, index, freedom), looks)
+    if scene.item is not None and prop_column is not None:
+        stamp(canvas, prop(scene.item), prop_column * CELL, HORIZON)
+    return canvas
+
+
+def _faces_left(scene: Scene, index: int, freedom: Freedom) -> bool:
+    if scene.actors[index].holds:
+        return False
+    if len(scene.actors) == 1:
+        return freedom.mirror
+    return index == len(scene.actors) - 1
+
+
+def _draw_actor(
+    canvas: Indices, actor: Actor, x: int, left: bool, looks: Mapping[str, Look]
+) -> None:
+    look = looks[actor.name]
+    top = _FIGURE_TOP - (CELL if actor.action == "jump" else 0)
+    if actor.action == "jump":
+        canvas[52:56, x + 3 : x + 13] = COLOUR["ink"]
+        canvas[53:55, x + 1 : x + 15] = COLOUR["ink"]
+    stamp(canvas, figure(look, actor.action, actor.mood, left), x, top)
+    mark = "sleep" if actor.action == "sleep" else actor.mood
+    if mark != "calm":
+        row = _FIGURE_TOP if actor.action == "sleep" else top - CELL
+        stamp(canvas, sign(mark), x if left else x + CELL, row)
+    if actor.holds:
+        stamp(canvas, prop(actor.holds), x + 2 * CELL, top)
+        stamp(canvas, paw(look), x + 2 * CELL - 1, top + 10)
