@@ -30,12 +30,12 @@ class Look:
 #: The cast and the guest.
 LOOKS: Mapping[str, Look] = MappingProxyType(
     {
-        "Mila": Look("rabbit", "ivory", "dove", "white", "rose", "ivory", "scarf"),
+        "Mila": Look("rabbit", "ivory", "pearl", "white", "rose", "ivory", "scarf"),
         "Bruno": Look("bear", "brown", "umber", "tan", "ink", "umber", "hat"),
-        "Pip": Look("penguin", "slate", "dusk", "white", "orange", "orange", "bobble"),
+        "Pip": Look("penguin", "slate", "ink", "white", "orange", "orange", "bobble"),
         "Luna": Look("cat", "ash", "smoke", "pearl", "rose", "pearl", "bow"),
         "Fenn": Look("fox", "ginger", "rust", "cream", "ink", "rust", "cape"),
         "Tilda": Look("turtle", "lime", "moss", "cream", "moss", "lime", "flower"),
-        "Olive": Look("owl", "sand", "bark", "linen", "orange", "orange", "glasses"),
+        "Olive": Look("owl", "sand", "bark", "cream", "orange", "orange", "glasses"),
     }
 )

@@ -41,8 +41,8 @@ def layout(scene: Scene, freedom: Freedom) -> tuple[tuple[int, ...], int | None]
     blocks = [4 if actor.holds else 2 for actor in scene.actors]
     blocks += [2] if scene.item else []
     free = _COLUMNS - sum(blocks)
-    between = round(freedom.gap * free) if len(blocks) > 1 else 0
-    column = round(min(max(freedom.shift, 0.0), 1.0) * (free - between))
+    between = int(_share(freedom.gap) * free) if len(blocks) > 1 else 0
+    column = min(int(_share(freedom.shift) * (free - between + 1)), free - between)
     starts = []
     for index, width in enumerate(blocks):
         starts.append(column)
@@ -51,6 +51,10 @@ def layout(scene: Scene, freedom: Freedom) -> tuple[tuple[int, ...], int | None]
         column += width + extra
     prop_column = starts[-1] if scene.item else (starts[held[0]] + 2 if held else None)
     return tuple(starts[: len(scene.actors)]), prop_column
+
+
+def _share(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
 
 
 def render(
@@ -92,8 +96,8 @@ def _draw_actor(
     look = looks[actor.name]
     top = _FIGURE_TOP - (CELL if actor.action == "jump" else 0)
     if actor.action == "jump":
-        canvas[52:56, x + 3 : x + 13] = COLOUR["ink"]
-        canvas[53:55, x + 1 : x + 15] = COLOUR["ink"]
+        canvas[52:55, x + 4 : x + 12] = COLOUR["ink"]
+        canvas[53:54, x + 2 : x + 14] = COLOUR["ink"]
     stamp(canvas, figure(look, actor.action, actor.mood, left), x, top)
     mark = "sleep" if actor.action == "sleep" else actor.mood
     if mark != "calm":

@@ -46,8 +46,8 @@ _SNOWED = {"g": "snow", "h": "frost", "F": "frost", "b": "snow", "p": "frost", "
     "G": "snow",
     "C": "frost",
 }
+_CLOUDS = {"day": "white", "sunset": "eve_cloud", "night": "night_haze"}
 _FIXED = {"M": "moon", "o": "rain", "W": "white", "R": "red", "Y": "yellow", "K": "pink"}
-_LIGHTS = {"day": "yellow", "sunset": "yellow", "night": "yellow"}
 
 
 class _Easel:
@@ -59,7 +59,11 @@ class _Easel:
         roles = _TIMED | (_OVERCAST if weather != "clear" else {})
         roles |= _SNOWED if weather == "snow" else {}
         self.inks = {letter: _PREFIX[time] + role for letter, role in roles.items()} | _FIXED
-        self.inks |= {"y": _LIGHTS[time], "e": "cyan"}
+        self.inks |= {"y": "yellow", "e": "cyan"}
+        if time != "night":
+            self.inks |= {"x": "umber"}
+        if weather == "clear":
+            self.inks |= {"k": _CLOUDS[time]}
         self.canvas = np.full((size, size), COLOUR[self.inks["S"]], np.uint8)
 
     def pick(self, *values: int) -> int:
@@ -120,7 +124,7 @@ def _forest(easel: _Easel) -> None:
     easel.row("fir", 8, (easel.pick(8, 0), easel.pick(40, 32)))
     easel.row("fir", 16, (easel.pick(-8, -16), 24 if easel.scenery else 16, easel.pick(56, 48)))
     easel.row("fir", 16, (easel.pick(24, 16),))
-    easel.band("h", HORIZON, SIZE)
+    easel.band("g" if easel.weather == "snow" else "h", HORIZON, SIZE)
     easel.row("mushroom", 56, (easel.pick(0, 16), easel.pick(40, 56)))
 
 
@@ -168,7 +172,8 @@ def _garden(easel: _Easel) -> None:
     easel.put("tree", easel.pick(0, 48), 16)
     easel.put("apples", easel.pick(0, 48), 16)
     easel.row("sunflower", 16, (easel.pick(32, 0), easel.pick(48, 16)))
-    easel.row("fence", 24)
+    for x in range(0, SIZE, CELL):
+        easel.put("fence", x, 24, **({"s": easel.inks["p"]} if easel.weather == "snow" else {}))
     easel.band("g", HORIZON, SIZE)
     easel.row("bed", 56)
 
@@ -190,6 +195,8 @@ def window(time: str, weather: str) -> Indices:
     """What is seen through the kitchen's window, [24, 20]."""
     easel = _Easel(time, weather, 1)
     _sky(easel)
+    if time == "sunset" and weather == "clear":
+        easel.put("sun", 2, 6)
     easel.band("g", 16, SIZE)
     _weather(easel)
     return easel.canvas[0:24, 0:20]

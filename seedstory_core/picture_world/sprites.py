@@ -15,7 +15,10 @@ from .sprites_props import ACCESSORIES, PAW, PROPS_ART, SIGNS
 #: Width and height of a figure's box, px.
 FIGURE_WIDTH, FIGURE_HEIGHT = 16, 24
 #: Rows the head sinks in a pose.
-_SINKS = {"sit": 4, "sleep": 8}
+_SINKS = {"walk": 1, "sit": 4, "sleep": 8}
+#: Rows that what is worn round the neck is lifted, so that paws do not hide it.
+_NECK_LIFTS = {"sit": 1, "sleep": 2}
+_CHIN = 12
 _EYE_GROUND = {"owl": "l", "penguin": "l"}
 _BEAKS = frozenset({"owl", "penguin"})
 
@@ -54,7 +57,7 @@ def _face(look: Look, mood: str) -> Indices:
 
 def _put_tail(box: Indices, look: Look, sink: int) -> None:
     row, column, art = TAILS[look.species]
-    stamp(box, inked(art, _inks(look)), column, row + (2 if sink else 0))
+    stamp(box, inked(art, _inks(look)), column, row + min(sink, 2))
 
 
 @lru_cache(maxsize=4096)
@@ -79,7 +82,8 @@ def figure(look: Look, action: str, mood: str, left: bool) -> Indices:
     stamp(box, _face(look, "asleep" if asleep else mood), 0, sink)
     if look.accessory is not None:
         row, art = ACCESSORIES[look.accessory]
-        stamp(box, inked(art, INKS), 0, row + sink - (2 if asleep and row > 9 else 0))
+        lift = _NECK_LIFTS.get(action, 0) if row > _CHIN else 0
+        stamp(box, inked(art, INKS), 0, row + sink - lift)
     for row, column, art in ARMS.get(action, ()):
         stamp(box, inked(art, inks), column, row)
     return box[:, ::-1].copy() if left else box

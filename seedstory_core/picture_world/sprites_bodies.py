@@ -33,10 +33,10 @@ BODIES: dict[str, tuple[int, str]] = {
 #ff##fllllff###.
 .##.#fllllf#....
 ...#ffffffff##..
-WW#ffff##ffff#..
-W#fff#...#fff##.
-.#tt#.W...#tttt#
-..##.WWW...####.
+..#ffff##ffff#..
+.#fff#...#fff##.
+.#ttt#....#tttt#
+..###......####.
 """,
     ),
     "wave": (
@@ -105,18 +105,39 @@ W#fff#...#fff##.
 
 #: Arms and legs drawn before head and accessory: (row, column, art).
 ARMS: dict[str, tuple[tuple[int, int, str], ...]] = {
+    "walk": (
+        (
+            15,
+            9,
+            """
+.####..
+#fffff#
+#fffll#
+.#####.
+""",
+        ),
+        (
+            20,
+            0,
+            """
+W...
+....
+WW..
+WWW.
+""",
+        ),
+    ),
     "wave": (
         (
             0,
             8,
             """
-..y...y.
-y..####.
-..#ffff#
-..#flff#
-..#fllf#
-..#flll#
-y..#fff#
+.y..###.
+ywy#fff#
+.y.#flf#
+...#fll#
+...#lll#
+...##ff#
 ....#ff#
 ....#ff#
 ....#ff#
@@ -131,12 +152,11 @@ y..#fff#
     ),
     "sit": (
         (
-            19,
+            20,
             0,
             """
-..####....####..
-.#tttt####tttt#.
-#tltlt#ff#tltlt#
+.#####....#####.
+#tltlt####tltlt#
 #ttttt#ff#ttttt#
 .##############.
 """,

@@ -30,10 +30,10 @@ HEADS = {
 #ffffffffffffff#
 #ffffffffffffff#
 #ffffeefffeefff#
-#ffffeelllleeff#
-#fffffllmmmlfff#
-.#ffffllemellf#.
-..##ffllllll##..
+#ffffeellleefff#
+#fffflllllllfff#
+.#fffllmmmllff#.
+..##flllelll##..
 ....########....
 """,
     "penguin": """
@@ -47,8 +47,8 @@ HEADS = {
 .#flllllflllll#.
 .#flleelfleell#.
 .#flleelfleell#.
-.#fpplmmmmmmpp#.
-.#fflllmmmmllf#.
+.#fpplmmmmmlpp#.
+.#fflllmmmlllf#.
 ..##llllllll##..
 ....########....
 """,
@@ -62,9 +62,9 @@ HEADS = {
 .#fffdffdffdff#.
 .#ffffffffffff#.
 .#fffeefffeeff#.
-.#ffleelllleef#.
-##fppllmmlllpp##
-.#fffleleellff#.
+.#ffleellleelf#.
+##fppllmmmllpp##
+.#fffllelellff#.
 ##.##llllll##.##
 ....########....
 """,
@@ -79,8 +79,8 @@ HEADS = {
 .#ffffffffffff#.
 #ffffeefffeefff#
 #llffeefffeelll#
-#llllllmmmlllll#
-.#lllllllllll#..
+#llllllllllllll#
+.#lllllmmmllll#.
 ..##llllllll##..
 ....########....
 """,
@@ -95,9 +95,9 @@ HEADS = {
 #ffffffffffffff#
 #ffffeefffeefff#
 #ffffeefffeefff#
-#fffppffffffppf#
-.#fffffellelff#.
-..##fffeeeff##..
+#fffppefffeppff#
+.#fffffeeeffff#.
+..##ffffffff##..
 ....########....
 """,
     "owl": """
