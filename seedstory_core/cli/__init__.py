@@ -17,7 +17,7 @@ from types import ModuleType
 
 from ..errors import SeedStoryError
 
-COMMANDS = ("tell", "story", "convert", "download", "doctor", "parity")
+COMMANDS = ("tell", "story", "train", "convert", "download", "doctor", "parity")
 USER_ERROR, STOPPED = 2, 130
 
 

@@ -66,6 +66,7 @@ class Job:
         data: folder in the StoryStream layout, or of pictures with caption files.
         run: the run's folder: ``run/<stage>/`` for results, ``run/cache/`` for what can be redone.
         device: where frozen models compute while a cache is made.
+        out: folder of the assembled world; ``run/world`` if None.
     """
 
     recipe: Recipe
@@ -73,6 +74,7 @@ class Job:
     run: Path
     progress: Progress
     device: torch.device = torch.device("cpu")
+    out: Path | None = None
 
     def settings(self, stage: str) -> StageSettings:
         return self.recipe.stage(stage)
