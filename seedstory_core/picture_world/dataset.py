@@ -148,9 +148,15 @@ def _write_story(
 
 
 def _draw(path: Path, script: PanelScript, freedom: Freedom) -> None:
-    """Write one picture; not synced one by one, since its list comes later and is."""
-    from .render import PALETTE, render
+    from .render import render
 
-    image = Image.fromarray(render(script.scene, freedom), mode="P")
+    save_picture(path, render(script.scene, freedom))
+
+
+def save_picture(path: Path, indices: np.ndarray) -> None:
+    """Write one picture; not synced one by one, since its list comes later and is."""
+    from .palette import PALETTE
+
+    image = Image.fromarray(indices, mode="P")
     image.putpalette(np.ascontiguousarray(PALETTE, dtype=np.uint8).tobytes())
     image.save(path, optimize=False, compress_level=6)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import SeedStoryError
+from ..picture_world.looks import LOOKS, Look
 from ..picture_world.scene import Freedom, Scene
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
@@ -90,7 +91,24 @@ class Stories:
         except TypeError as error:
             raise SeedStoryError(f"{self._scenes}: not a freedom of a scene: {error}.") from error
 
-    def _beside(self, field: str) -> Iterator[Any]:
+    @cached_property
+    def looks(self) -> tuple[Mapping[str, Look], ...]:
+        """How everybody looks in the picture of each panel, the cast's own looks where not said.
+
+        Raises:
+            SeedStoryError: as for `scenes`.
+        """
+        if self._scenes is None:
+            return (LOOKS,) * len(self)
+        try:
+            return tuple(
+                {**LOOKS, **{name: Look(**look) for name, look in value.items()}} if value else LOOKS
+                for value in self._beside("looks", optional=True)
+            )
+        except (TypeError, AttributeError) as error:
+            raise SeedStoryError(f"{self._scenes}: not the looks of a scene: {error}.") from error
+
+    def _beside(self, field: str, optional: bool = False) -> Iterator[Any]:
         assert self._scenes is not None
         count = 0
         for count, (number, line) in enumerate(_lines(self._scenes), start=1):
@@ -98,6 +116,8 @@ class Stories:
             if count > len(self.tales):
                 raise SeedStoryError(f"{where}: there are only {len(self.tales)} stories.")
             tale, values = self.tales[count - 1], line.get(field)
+            if values is None and optional:
+                values = [None] * len(tale.images)
             if str(line.get("id")) != tale.id:
                 raise SeedStoryError(f"{where}: expected story {tale.id!r}, got {line.get('id')!r}")
             if not isinstance(values, list) or len(values) != len(tale.images):

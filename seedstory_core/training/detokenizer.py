@@ -23,7 +23,7 @@ from .data import open_data
 from .diffusion import noised, sample, signal_shares
 from .encoded import (
     enlargement,
-    open_vae,
+    frozen,
     open_vision,
     picture_features,
     picture_latents,
@@ -33,6 +33,7 @@ from .encoded import (
 from .initial import initialise_detokenizer, seeded
 from .recipe import Recipe, StageSettings
 from .stage import Job, generator_of, part
+from .vae import open_vae
 
 NAME = "detokenizer"
 QUARTERS = 4
@@ -272,7 +273,7 @@ def held_out_splits(job: Job, wanted: int) -> Sequence[str]:
 def build(job: Job) -> DetokenizerStage:
     """Stage 1 for a run whose stage 0 has ended."""
     settings = job.settings(NAME)
-    train = pairs_of(job, "train")
+    train = pairs_of(job, settings.option("split", "train"))
     held_out = [pairs_of(job, split) for split in held_out_splits(job, settings.option("check", 64))]
     side = job.recipe.native_size * enlargement(job)
     return DetokenizerStage(
@@ -282,5 +283,5 @@ def build(job: Job) -> DetokenizerStage:
         train,
         zero_features(open_vision(job), job.recipe.sizes)[0].cpu(),
         held_out[0] if held_out else None,
-        open_vae(job),
+        frozen(open_vae(job), job),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ..picture_world.looks import Look
 from ..picture_world.scene import Scene
 
 NATIVE = 64  # side of a render
@@ -15,7 +16,7 @@ NATIVE = 64  # side of a render
 Twins = Callable[[np.ndarray, str, slice], list[np.ndarray]]
 
 
-def twins_of(scenes: Sequence[Scene] | None) -> Twins:
+def twins_of(scenes: Sequence[Scene] | None, looks: Sequence[Mapping[str, Look]]) -> Twins:
     """Draws ``scenes`` of Picture World anew; nothing where there are none."""
     if scenes is None:
         return lambda rows, key, mine: []
@@ -23,7 +24,7 @@ def twins_of(scenes: Sequence[Scene] | None) -> Twins:
 
     def twins(rows: np.ndarray, key: str, mine: slice) -> list[np.ndarray]:
         rng = random.Random(key)
-        chosen = [(scenes[row], draw_freedom(rng)) for row in rows][mine]
-        return [np.stack([rgb(render(scene, freedom)) for scene, freedom in chosen])]
+        chosen = [(scenes[row], draw_freedom(rng), looks[row]) for row in rows][mine]
+        return [np.stack([rgb(render(*one)) for one in chosen])]
 
     return twins

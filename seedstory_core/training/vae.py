@@ -39,7 +39,7 @@ def build(job: Job) -> PaletteStage:
         SeedStoryError: the pictures have too many colours, or the configuration is wrong.
     """
     settings, size = job.settings(NAME), job.recipe.native_size
-    pictures = load_pictures(open_data(job.data, "train"), size, job.cache(), job.progress)
+    pictures = load_pictures(open_data(job.data, settings.option("split", "train")), size, job.cache(), job.progress)
     held_out = load_pictures(open_data(job.data, "val"), size, job.cache(), job.progress)
     colours = palette_of(pictures)
     palette = tuple((int(r), int(g), int(b)) for r, g, b in colours)

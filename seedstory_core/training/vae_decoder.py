@@ -29,7 +29,7 @@ def build(job: Job) -> DecoderStage:
     """
     settings, size = job.settings(NAME), job.recipe.native_size
     vae = load_vae(job.result(JOINT, "vae"))
-    stories = open_data(job.data, "train")
+    stories = open_data(job.data, settings.option("split", "train"))
     pictures = load_pictures(stories, size, job.cache(), job.progress)
     held_out = load_pictures(open_data(job.data, "val"), size, job.cache(), job.progress)
     latents = picture_latents(job, stories)

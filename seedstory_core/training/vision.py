@@ -34,7 +34,8 @@ SCALES = 0.2  # how much the logarithms of tokens' sizes differ when the LLM mad
 def build(job: Job) -> VisionStage:
     """Training on scene graphs if the data has them, else on the words of captions."""
     settings = job.settings(NAME)
-    train, held_out = open_data(job.data, "train"), open_data(job.data, "val")
+    train = open_data(job.data, settings.option("split", "train"))
+    held_out = open_data(job.data, "val")
     if train.scenes is not None and held_out.scenes is not None:
         target: Target = SceneLabels()
     else:
@@ -113,8 +114,8 @@ class VisionStage:
         self.labels = self.target.read(train)
         self.held_out_labels = self.target.read(held_out)
         drawn = job.recipe.native_size == NATIVE and settings.option("twins", True)
-        self.twins = twins_of(train.scenes if drawn else None)
-        self.held_out_twins = twins_of(held_out.scenes if drawn else None)
+        self.twins = twins_of(train.scenes if drawn else None, train.looks)
+        self.held_out_twins = twins_of(held_out.scenes if drawn else None, held_out.looks)
         self.token_noise = settings.option("token_noise", 0.2)
         self.picture_noise = settings.option("picture_noise", 0.1)
 
