@@ -82,7 +82,9 @@ class Plot:
         state = State(place, time, weather)
         if self.rng.random() < 0.35 and others:
             return state, [Wish("open2", all=mix(self.rng, (self.lead, others[0])))]
-        return state, [Wish("open1", a=self.lead)]
+        if self.rng.random() < 0.4:
+            return state, [Wish("openwith1", self.lead, prop=pick(self.rng, PROPS))]
+        return state, [Wish("open1", self.lead)]
 
     def next_step(self, state: State) -> str:
         """The next step; sky and clock come first when they are due."""
