@@ -17,7 +17,7 @@ from types import ModuleType
 
 from ..errors import SeedStoryError
 
-COMMANDS = ("tell", "story", "train", "convert", "download", "doctor", "parity")
+COMMANDS = ("tell", "story", "convert", "download", "doctor", "parity", "train", "evaluate")
 USER_ERROR, STOPPED = 2, 130
 
 
