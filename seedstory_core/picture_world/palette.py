@@ -158,7 +158,7 @@ def rgb(indices: Indices) -> Indices:
 
 
 def inked(art: str, inks: dict[str, str]) -> Indices:
-    """A sprite [height, width] of palette indices from rows of letters; `.` and blanks are clear."""
+    """A sprite [height, width] of palette indices from rows of letters; `.` is clear."""
     rows = art.strip("\n").split("\n")
     width = max(map(len, rows))
     table = {letter: COLOUR[name] for letter, name in inks.items()} | {".": CLEAR, " ": CLEAR}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from .scene import SCENERIES, Actor, Freedom, Scene, check_scene
 from .scenery import CELL, HORIZON, SIZE, backdrop
 from .sprites import figure, paw, prop, sign
 
-__all__ = ["PALETTE", "draw_freedom", "layout", "render", "rgb"]
+__all__ = ["PALETTE", "contact_sheet", "draw_freedom", "layout", "render", "rgb"]
 
 _COLUMNS = SIZE // CELL
 #: Top of a standing figure's box: its feet are on the sixth row of cells.
 _FIGURE_TOP = 32
 _GAPS = (0.0, 0.5, 1.0)
+_PLAIN = Freedom()
 
 
 def draw_freedom(rng: random.Random) -> Freedom:
@@ -29,6 +30,23 @@ def draw_freedom(rng: random.Random) -> Freedom:
         mirror=rng.random() < 0.5,
         scenery=rng.randrange(SCENERIES),
     )
+
+
+def contact_sheet(pictures: Sequence[Indices], columns: int, zoom: int = 1) -> Indices:
+    """Pictures side by side with a dark edge of 1 px, enlarged exactly.
+
+    Args:
+        pictures: each [64, 64] of indices.
+
+    Returns:
+        uint8 [rows * 66 * zoom, columns * 66 * zoom, 3].
+    """
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (SIZE + 2), columns * (SIZE + 2)), COLOUR["ink"], np.uint8)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        stamp(sheet, picture, column * (SIZE + 2) + 1, row * (SIZE + 2) + 1)
+    return rgb(sheet.repeat(zoom, axis=0).repeat(zoom, axis=1))
 
 
 def layout(scene: Scene, freedom: Freedom) -> tuple[tuple[int, ...], int | None]:
@@ -57,9 +75,7 @@ def _share(value: float) -> float:
     return min(max(value, 0.0), 1.0)
 
 
-def render(
-    scene: Scene, freedom: Freedom = Freedom(), looks: Mapping[str, Look] = LOOKS
-) -> Indices:
+def render(scene: Scene, freedom: Freedom = _PLAIN, looks: Mapping[str, Look] = LOOKS) -> Indices:
     """Draw a scene.
 
     Args:

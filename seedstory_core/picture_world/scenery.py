@@ -8,8 +8,11 @@ from functools import lru_cache
 import numpy as np
 
 from .palette import CLEAR, COLOUR, Indices, inked, stamp
-from .scenery_shapes import SHAPES
+from .scene import INDOORS
+from .scenery_shapes import PLACE_SHAPES
+from .scenery_sky import SKY_SHAPES
 
+_SHAPES = {**SKY_SHAPES, **PLACE_SHAPES}
 #: Width and height of a picture and the edge of its cells, px.
 SIZE, CELL = 64, 8
 #: Where the ground begins.
@@ -51,11 +54,16 @@ _FIXED = {"M": "moon", "o": "rain", "W": "white", "R": "red", "Y": "yellow", "K"
 
 
 class _Easel:
-    """A canvas with the colours of a time and a weather."""
+    """A canvas with the colours of a time and a weather.
 
-    def __init__(self, time: str, weather: str, scenery: int, size: int = SIZE) -> None:
-        self.time, self.weather, self.scenery = time, weather, scenery
-        self.outside = weather
+    Attributes:
+        weather: what colours the picture; `clear` indoors.
+        outside: the weather seen through a window.
+    """
+
+    def __init__(self, time: str, outside: str, scenery: int, indoors: bool = False) -> None:
+        weather = "clear" if indoors else outside
+        self.time, self.weather, self.outside, self.scenery = time, weather, outside, scenery
         roles = _TIMED | (_OVERCAST if weather != "clear" else {})
         roles |= _SNOWED if weather == "snow" else {}
         self.inks = {letter: _PREFIX[time] + role for letter, role in roles.items()} | _FIXED
@@ -64,7 +72,7 @@ class _Easel:
             self.inks |= {"x": "umber"}
         if weather == "clear":
             self.inks |= {"k": _CLOUDS[time]}
-        self.canvas = np.full((size, size), COLOUR[self.inks["S"]], np.uint8)
+        self.canvas = np.full((SIZE, SIZE), COLOUR[self.inks["S"]], np.uint8)
 
     def pick(self, *values: int) -> int:
         """The value of this variant of the scenery."""
@@ -76,7 +84,7 @@ class _Easel:
 
     def put(self, name: str, x: int, y: int, **inks: str) -> None:
         """A shape; keywords exchange letters for named colours."""
-        stamp(self.canvas, inked(SHAPES[name], self.inks | inks), x, y)
+        stamp(self.canvas, inked(_SHAPES[name], self.inks | inks), x, y)
 
     def row(self, name: str, y: int, columns: Iterable[int] = range(0, SIZE, CELL)) -> None:
         """A shape at several places of a row."""
@@ -85,7 +93,7 @@ class _Easel:
 
     def cover(self, name: str, top: int = 0, bottom: int = SIZE) -> None:
         """A tile over a whole band."""
-        tile = inked(SHAPES[name], self.inks)
+        tile = inked(_SHAPES[name], self.inks)
         repeats = (-(-(bottom - top) // tile.shape[0]), -(-self.canvas.shape[1] // tile.shape[1]))
         sheet = np.tile(tile, repeats)[: bottom - top, : self.canvas.shape[1]]
         np.copyto(self.canvas[top:bottom], sheet, where=sheet != CLEAR)
@@ -138,13 +146,11 @@ def _beach(easel: _Easel) -> None:
 
 
 def _village(easel: _Easel) -> None:
-    prefix = _PREFIX[easel.time]
-    roofs = [prefix + name for name in ("roof", "water", "roof")]
-    if easel.scenery:
-        roofs = [prefix + name for name in ("water", "roof", "water")]
-    for x, roof in zip((0, 24, 48), roofs, strict=True):
-        shade = {} if easel.weather == "snow" else {"n": roof}
-        easel.put("house", x, 16, q=roof, **shade)
+    roofs = ("water", "roof", "water") if easel.scenery else ("roof", "water", "roof")
+    for x, role in zip((0, 24, 48), roofs, strict=True):
+        roof = _PREFIX[easel.time] + role
+        ridge = easel.inks["n"] if easel.weather == "snow" else roof
+        easel.put("house", x, 16, q=roof, n=ridge)
     easel.band("g", HORIZON, SIZE)
     easel.row("cobbles", 56)
 
@@ -173,7 +179,7 @@ def _garden(easel: _Easel) -> None:
     easel.put("apples", easel.pick(0, 48), 16)
     easel.row("sunflower", 16, (easel.pick(32, 0), easel.pick(48, 16)))
     for x in range(0, SIZE, CELL):
-        easel.put("fence", x, 24, **({"s": easel.inks["p"]} if easel.weather == "snow" else {}))
+        easel.put("fence", x, 24, s=easel.inks["p" if easel.weather == "snow" else "s"])
     easel.band("g", HORIZON, SIZE)
     easel.row("bed", 56)
 
@@ -186,12 +192,12 @@ def _kitchen(easel: _Easel) -> None:
     easel.put("stove", easel.pick(0, 48), 16)
     easel.row("shelf", 8, (easel.pick(48, 0),))
     easel.canvas[4:32, 20:44] = COLOUR[easel.inks["x"]]
-    easel.canvas[6:30, 22:42] = window(easel.time, easel.outside)
+    easel.canvas[6:30, 22:42] = _window(easel.time, easel.outside)
     easel.canvas[6:30, 31:33] = COLOUR[easel.inks["x"]]
     easel.canvas[17:18, 22:42] = COLOUR[easel.inks["x"]]
 
 
-def window(time: str, weather: str) -> Indices:
+def _window(time: str, weather: str) -> Indices:
     """What is seen through the kitchen's window, [24, 20]."""
     easel = _Easel(time, weather, 1)
     _sky(easel)
@@ -224,11 +230,9 @@ _PAINTERS: dict[str, Callable[[_Easel], None]] = {
 @lru_cache(maxsize=512)
 def backdrop(place: str, time: str, weather: str, scenery: int) -> Indices:
     """The picture before anybody enters it, [64, 64]; do not write to it."""
-    indoors = place == "kitchen"
-    easel = _Easel(time, "clear" if indoors else weather, scenery)
-    if indoors:
-        easel.outside = weather
-    else:
+    indoors = place in INDOORS
+    easel = _Easel(time, weather, scenery, indoors)
+    if not indoors:
         _sky(easel)
     _PAINTERS[place](easel)
     if not indoors:
