@@ -27,6 +27,7 @@ from functools import cached_property
 from .words import A_PROP, AIR, AT, NAMES, SKY, THE_PLACE, THE_PROP, WHEN
 
 _NAME = "|".join(NAMES)
+_SUBJECT = re.compile(r'(^|, |, and |[.!?]" |Soon |Then |At last )\{a\}')
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -71,6 +72,7 @@ class Form:
         effects: names of `meaning.EFFECTS`, with a role where one is needed (``take:a``).
         says: what the words say beside the slots, such as ``{"place": "forest"}``.
         was: what must have been so before.
+        outdoors: stories tell it outdoors only.
     """
 
     kind: str
@@ -79,6 +81,7 @@ class Form:
     effects: tuple[str, ...] = ()
     says: Mapping[str, str] = field(default_factory=dict)
     was: Mapping[str, str] = field(default_factory=dict)
+    outdoors: bool = False
 
     @cached_property
     def slots(self) -> tuple[str, ...]:
@@ -100,12 +103,19 @@ class Form:
         return frozenset(told | ({"prop"} if {"prop", "aprop"} & set(self.slots) else set()))
 
     @cached_property
+    def may_be_pronoun(self) -> bool:
+        """Whether ``a`` stands where "she" is right, not "to she" or "says she"."""
+        return _SUBJECT.search(self.text) is not None
+
+    @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches every instance of this form, a group for each slot."""
         parts, end = [], 0
         for match in _SLOT.finditer(self.text):
             parts.append(re.escape(self.text[end : match.start()]))
             choices = SLOTS[match[1]]
+            if match[1] == "a" and not self.may_be_pronoun:
+                choices = _NAME
             first = self.text[: match.start()] in ("", '"')
             parts.append(f"(?P<{match[1]}>{_capitalised(choices) if first else choices})")
             end = match.end()
@@ -154,8 +164,9 @@ def forms(
     effects: str,
     *texts: str,
     was: Mapping[str, str] | None = None,
+    outdoors: bool = False,
     **says: str,
 ) -> tuple[Form, ...]:
     """Several ways to say the same."""
     doing, changing = acts_of(acts), tuple(effects.split())
-    return tuple(Form(kind, text, doing, changing, says, was or {}) for text in texts)
+    return tuple(Form(kind, text, doing, changing, says, was or {}, outdoors) for text in texts)

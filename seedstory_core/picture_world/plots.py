@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .meaning import NEXT_TIME, State
-from .scene import CAST, PLACES, PROPS, TIMES, WEATHERS
+from .scene import CAST, PLACES, PROPS, TIMES, WEATHERS, Scene
 
 T = TypeVar("T")
 
@@ -40,20 +40,21 @@ class Wish:
 
 #: (weight, steps); a step that is impossible when its turn comes is passed over.
 ARCS: tuple[tuple[float, tuple[str, ...]], ...] = (
-    (2.0, ("go", "play", "feel")),
-    (1.2, ("go", "see", "take", "go", "play")),
-    (2.2, ("meet", "social", "go", "social")),
-    (1.0, ("meet", "help", "social", "leave")),
-    (1.6, ("see", "take", "play", "go", "play")),
-    (1.0, ("see", "feel", "take", "meet", "give", "play")),
-    (1.0, ("bring", "social", "give", "play")),
-    (1.1, ("lose", "search", "comfort", "go", "search", "find", "take", "glad")),
-    (0.7, ("lose", "search", "foundby", "glad", "play")),
-    (0.9, ("give", "play", "glad")),
-    (0.5, ("home", "bake", "take", "meet", "give", "put", "eat", "glad")),
-    (0.6, ("put", "play", "go")),
-    (0.8, ("leave", "play")),
-    (0.8, ("social", "social")),
+    (1.0, ("go", "play", "feel", "see", "take")),
+    (1.4, ("go", "see", "feel", "take", "play", "go", "play")),
+    (2.0, ("meet", "social", "go", "see", "take", "social", "leave")),
+    (0.9, ("meet", "help", "social", "go", "leave")),
+    (1.2, ("see", "take", "play", "go", "play")),
+    (1.2, ("see", "take", "meet", "give", "play", "go")),
+    (1.4, ("bring", "social", "give", "play", "go")),
+    (1.5, ("lose", "search", "comfort", "go", "search", "find", "take", "glad")),
+    (0.8, ("lose", "search", "foundby", "glad", "play")),
+    (0.9, ("give", "play", "glad", "go")),
+    (0.7, ("home", "bake", "take", "meet", "give", "put", "eat", "glad", "go")),
+    (0.4, ("put", "play", "take", "go")),
+    (1.4, ("leave", "feel", "go", "see", "take", "play")),
+    (0.6, ("social", "social")),
+    (2.6, ("join", "social", "go", "social", "social", "leave")),
 )
 
 
@@ -71,6 +72,7 @@ class Plot:
         self.last_props: list[str] = []
         self.places: list[str] = []
         self.since = {"time": 0, "weather": 0}
+        self.sad: str | None = None
         self.limits = {"time": 4, "weather": 6}
 
     def opening(self) -> tuple[State, list[Wish]]:
@@ -91,18 +93,23 @@ class Plot:
         asleep = bool(state.asleep)
         if not asleep and self.since["time"] >= self.limits["time"] and state.time != "night":
             return "dusk"
-        if state.time == "night" and self.since["time"] >= 2 and not asleep:
+        if state.time == "night" and self.since["time"] >= 3 and not asleep:
             return "sleep"
         if asleep and state.time == "night":
             return "sleeping" if self.rng.random() < 0.55 else "morning"
         if asleep:
             return "wake"
+        if state.time == "day" and not self.since["time"] and state.prop:
+            return "take" if self.rng.random() < 0.8 else "go"
+        if self.sad and len(state.here or ()) > 1 and self.rng.random() < 0.8:
+            return "cheer"
         if self.since["weather"] >= self.limits["weather"]:
             return "weather"
-        if self.rng.random() < 0.18:
+        if self.rng.random() < 0.12:
             return "play"
         if not self.steps:
-            self.steps = list(self._arc())
+            lonely = state.prop is None and self.rng.random() < 0.4
+            self.steps = ["see", "take", "play"] if lonely else list(self._arc())
         return self.steps.pop(0)
 
     def _arc(self) -> tuple[str, ...]:
@@ -114,9 +121,10 @@ class Plot:
                 return steps
         return ARCS[0][1]
 
-    def passed(self, before: State, after: State) -> None:
+    def passed(self, before: State, after: State, scene: Scene) -> None:
         """Take note of a told panel."""
-        for what, low, high in (("time", 3, 6), ("weather", 4, 9)):
+        times = (7, 10) if after.time == "day" else (3, 5)
+        for what, low, high in (("time", *times), ("weather", 6, 10)):
             changed = getattr(before, what) != getattr(after, what)
             self.since[what] = 0 if changed else self.since[what] + 1
             if changed:
@@ -125,6 +133,7 @@ class Plot:
             self.places.append(after.place)
         if after.prop and after.prop != before.prop:
             self.last_props.append(after.prop)
+        self.sad = next((actor.name for actor in scene.actors if actor.mood == "sad"), None)
         if after.here and self.lead not in after.here:
             self.lead = after.here[0]
 
@@ -142,11 +151,17 @@ class Plot:
         return mix(self.rng, [name for name in self.cast if name not in here])
 
     def new_prop(self, state: State) -> str:
-        recent = (*self.last_props[-3:], state.prop)
+        """A thing that was not told of lately; often one that the place or the sky asks for."""
+        recent = (*self.last_props[-4:], state.prop)
+        useful = {"rain": "umbrella", "night": "lantern", "kitchen": "cake"}
+        for fact in (state.weather, state.time, state.place):
+            prop = useful.get(fact or "")
+            if prop and prop not in recent and self.rng.random() < 0.15:
+                return prop
         return pick(self.rng, [prop for prop in PROPS if prop not in recent])
 
     def new_place(self, state: State) -> str:
-        recent = (*self.places[-3:], state.place)
+        recent = (*self.places[-4:], state.place)
         return pick(self.rng, [place for place in PLACES if place not in recent])
 
 
@@ -170,14 +185,15 @@ def _home(plot: Plot, state: State) -> list[Wish]:
     return [] if state.place == "kitchen" else _go(plot, state, "kitchen")
 
 
-def _meet(plot: Plot, state: State) -> list[Wish]:
-    room = 1 + (len(state.here or ()) < 2) * 9
-    if len(state.here or ()) > 2 or plot.rng.random() * room < 0.75 * (room == 1):
-        return []
+def _meet(plot: Plot, state: State, most: int = 1) -> list[Wish]:
     who = plot.strangers(state)
-    if not who:
+    if len(state.here or ()) > most or not who:
         return []
     return [Wish("meet0" if plot.rng.random() < 0.2 else "meet", plot.lead, who[0])]
+
+
+def _join(plot: Plot, state: State) -> list[Wish]:
+    return _meet(plot, state, 2)
 
 
 def _bring(plot: Plot, state: State) -> list[Wish]:
@@ -291,8 +307,8 @@ def _sleeping(plot: Plot, state: State) -> list[Wish]:
 
 def _morning(plot: Plot, state: State) -> list[Wish]:
     if len(state.asleep) == 1:
-        return [Wish("morning1", state.asleep[0])]
-    return [Wish("morning2", all=mix(plot.rng, state.asleep))]
+        return [Wish("morning0"), Wish("morning1", state.asleep[0])]
+    return [Wish("morning0"), Wish("morning2", all=mix(plot.rng, state.asleep))]
 
 
 def _wake(plot: Plot, state: State) -> list[Wish]:
@@ -306,16 +322,16 @@ def _play(plot: Plot, state: State) -> list[Wish]:
     here = mix(plot.rng, state.here or (plot.lead,))
     wishes = [Wish("do1", here[0]), Wish("say1", here[0])]
     if len(here) > 1:
-        wishes.append(Wish("do2", here[0], here[1], here))
+        wishes += [Wish("do2", here[0], here[1], here)] * 3
     if state.holder:
         others = [name for name in here if name != state.holder]
         wishes += [Wish("has", state.holder, prop=state.prop)] * 3
         if others:
-            wishes += [Wish("has2", state.holder, others[0], prop=state.prop)] * 2
+            wishes += [Wish("has2", state.holder, others[0], prop=state.prop)] * 4
     elif state.lost:
         return _search(plot, state)
     elif state.prop:
-        wishes += [Wish("lies1", here[0], prop=state.prop)] * 2
+        wishes += [Wish("lies1", here[0], prop=state.prop), Wish("lies0", prop=state.prop)]
     return wishes
 
 
@@ -336,6 +352,12 @@ def _help(plot: Plot, state: State) -> list[Wish]:
     return [Wish("help", plot.lead, others[0])] if others else []
 
 
+def _cheer(plot: Plot, state: State) -> list[Wish]:
+    friends = [name for name in state.here or () if name != plot.sad]
+    sad, plot.sad = plot.sad, None
+    return [Wish("cheer", pick(plot.rng, friends), sad)] if friends else []
+
+
 def _comfort(plot: Plot, state: State) -> list[Wish]:
     others = plot.others(state)
     return [Wish("comfort", others[0], plot.lead)] if others and state.lost else []
@@ -345,7 +367,9 @@ def _feel(plot: Plot, state: State) -> list[Wish]:
     here = pick(plot.rng, state.here or (plot.lead,))
     if state.lost:
         return [Wish("sad1", here)]
-    return [Wish(kind, here) for kind in ("glad1", "wonder1", "wonder1", "say1")]
+    wishes = [Wish(kind, here) for kind in ("glad1", "wonder1", "gloom1", "gloom1")]
+    group = mix(plot.rng, state.here or ())
+    return [*wishes, Wish("wonder2", all=group)] if len(group) > 1 else wishes
 
 
 def _glad(plot: Plot, state: State) -> list[Wish]:
@@ -357,6 +381,7 @@ STEPS: dict[str, Callable[[Plot, State], list[Wish]]] = {
     "go": _go,
     "home": _home,
     "meet": _meet,
+    "join": _join,
     "bring": _bring,
     "leave": _leave,
     "see": _see,
@@ -378,6 +403,7 @@ STEPS: dict[str, Callable[[Plot, State], list[Wish]]] = {
     "play": _play,
     "social": _social,
     "help": _help,
+    "cheer": _cheer,
     "comfort": _comfort,
     "feel": _feel,
     "glad": _glad,

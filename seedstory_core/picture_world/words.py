@@ -34,7 +34,7 @@ THE_PROP = {f"the {prop}": prop for prop in PROPS}
 A_PROP = {f"{'an' if prop[0] in 'aeiou' else 'a'} {prop}": prop for prop in PROPS}
 #: ``when`` phrases.
 WHEN = {
-    "by day": "day",
+    "today": "day",
     "in the daylight": "day",
     "at sunset": "sunset",
     "in the evening": "sunset",
