@@ -201,7 +201,7 @@ def test_who_looks_where() -> None:
     right = figure(LOOKS["Mila"], "stand", "calm", False)
     left = right[:, ::-1]
 
-    def shown(scene: Scene, column: int, freedom: Freedom = LEFT) -> Indices:
+    def shown(scene: Scene, column: int, freedom: Freedom) -> tuple[Indices, Indices]:
         box = render(scene, freedom)[32:56, column * 8 : column * 8 + 16]
         return np.where(right == CLEAR, CLEAR, box), np.where(left == CLEAR, CLEAR, box)
 
