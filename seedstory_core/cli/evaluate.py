@@ -1,0 +1,140 @@
+"""``evaluate``: tell stories with a world of Picture World's kind and judge every panel.
+
+Probes read the pictures and a parser the captions; shares come with 95 % intervals, beside ceilings
+(true pictures, the VAE alone, true features) and floors (shuffled features, an untrained painter).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import SeedStoryError
+from .places import DTYPES
+from .progress import Bar
+
+WORLD = "picture-world"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="judge the stories of a picture world",
+        description="Tells stories from openings that training never saw, paints them, and reads "
+        "them again with probes and a parser. A stopped run goes on where --keep is given.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--world", default=WORLD, metavar="W", help="name or path of a world")
+    add("--json", type=Path, metavar="FILE", help="where the figures go")
+    add("--table", type=Path, metavar="FILE", help="the figures as Markdown tables")
+    add("--sheets", type=Path, metavar="DIR", help="pages of the told stories, as PNG")
+    add("--keep", type=Path, metavar="DIR", help="keeps told stories; the same command goes on")
+    what = parser.add_argument_group("what is told")
+    add = what.add_argument
+    add("--stories", type=int, default=20, metavar="N", help="stories a run")
+    add("--panels", type=int, metavar="P", help="panels after each opening (25, or the longest)")
+    add("--lengths", metavar="L,L", help="judge the first panels too: 10,25,50,100 (all panels)")
+    add("--policy", default="window:8", metavar="P,P", help="window:N, dense, or all")
+    add("--sampling", default="greedy,sampled", metavar="S,S", help="greedy, sampled or both")
+    add(
+        "--starts", default="held-out", choices=["held-out", "openings"], help="where stories begin"
+    )
+    add("--seed", type=int, default=0, help="of starts, words and noise")
+    add("--no-script", action="store_true", help="judge no given captions")
+    add("--no-references", action="store_true", help="judge no ceilings and floors")
+    add("--damaged", action="store_true", help="compare with worlds damaged on purpose")
+    probes = parser.add_argument_group("probes")
+    add = probes.add_argument
+    add("--probes", type=Path, metavar="FILE", help="other probes than the shipped ones")
+    add("--make-probes", type=Path, metavar="FILE", help="train probes (by --seed), and no more")
+    machine = parser.add_argument_group("machine")
+    add = machine.add_argument
+    add("--device", default="cpu", help="cpu, cuda, cuda:1, mps, auto")
+    add("--dtype", default="auto", choices=["auto", *DTYPES], help="precision")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge and write; or make probes."""
+    if args.make_probes is not None:
+        return _make_probes(args)
+    from ..evaluation.evaluate import Judge, evaluate
+    from ..evaluation.probes import SHIPPED, open_probes
+    from ..evaluation.tables import markdown
+    from ..files import atomic_write_bytes, atomic_write_json
+    from .places import device_of, dtype_of, open_world
+
+    request = _request(args)
+    probes = open_probes(args.probes or SHIPPED)
+    device = device_of(args.device)
+    judge = Judge(open_world(args.world), probes, args.keep, device, dtype_of(args.dtype, device))
+    result = evaluate(judge, request, _stage, _sheets(args.sheets))
+    if args.damaged:
+        from ..evaluation.damage_ranking import rank_damages
+
+        result["damaged"] = rank_damages(judge, request, _stage)
+    if args.json is not None:
+        atomic_write_json(args.json, result)
+    text = markdown(result)
+    if args.table is not None:
+        atomic_write_bytes(args.table, text.encode())
+    print(text)
+    return 0
+
+
+def _stage(name: str) -> Bar:
+    """The bar of one stage of the work."""
+    print(f"{name}...", flush=True)
+    return Bar(name, 1)
+
+
+def _make_probes(args: argparse.Namespace) -> int:
+    from ..evaluation.probe_training import make_probes
+
+    bar = Bar("Probes", 1)
+    found = make_probes(args.make_probes, args.seed, progress=bar)
+    bar.finish(f"{args.make_probes}, right on unseen renders:")
+    for name, share in found.items():
+        print(f"  {name:<10} {share:.2%}")
+    return 0
+
+
+def _request(args: argparse.Namespace) -> Any:
+    from ..evaluation.evaluate import POLICIES, Request
+    from .tell import context_of
+
+    lengths = tuple(_number(word) for word in args.lengths.split(",")) if args.lengths else ()
+    panels = args.panels if args.panels is not None else max((25, *lengths))
+    policies = [context_of(word) for word in args.policy.split(",") if word != "all"]
+    return Request(
+        stories=args.stories,
+        panels=panels,
+        lengths=lengths,
+        policies=POLICIES if args.policy == "all" else tuple(filter(None, policies)),
+        samplings=tuple(args.sampling.split(",")),
+        starts=args.starts,
+        script=not args.no_script,
+        references=not args.no_references,
+        seed=args.seed,
+    )
+
+
+def _number(word: str) -> int:
+    if not word.strip().isdecimal():
+        raise SeedStoryError(f"--lengths are whole numbers with commas, as 10,25, got {word!r}.")
+    return int(word)
+
+
+def _sheets(folder: Path | None) -> Callable[[str, Sequence[Any]], None]:
+    """Writes a page of each story it is given, where a folder is."""
+    from ..evaluation.sheets import write_sheets
+
+    def write(name: str, stories: Sequence[Any]) -> None:
+        if folder is not None:
+            for path in write_sheets(folder, stories, name):
+                print(path)
+
+    return write

@@ -1,0 +1,87 @@
+"""The probes' network: a small convolutional trunk on 8 px cells, and a head for each question.
+
+It shares nothing with the models it judges: its own weights, trained on true renders only.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import einsum, rearrange, reduce
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..picture_world.scene import ACTIONS, MAX_ACTORS, MOODS, PLACES, PROPS, TIMES, WEATHERS
+from .sight import KNOWN
+
+SIDE = 64  # pixels of the pictures the probes read
+CELL = 8
+WIDTH = 112
+DEPTH = 3  # 3 x 3 convolutions on cells
+
+#: Questions about the whole picture, and how many answers each has.
+PICTURE: dict[str, int] = {
+    "place": len(PLACES),
+    "time": len(TIMES),
+    "weather": len(WEATHERS),
+    "prop": len(PROPS) + 1,  # the last is none
+    "count": MAX_ACTORS + 2,  # 0 to 3, or more
+    "stranger": 2,
+}
+#: Questions about each known character, asked where it stands.
+FIGURE: dict[str, int] = {
+    "action": len(ACTIONS),
+    "mood": len(MOODS),
+    "holds": 2,
+    "accessory": 2,
+    "colours": 2,
+}
+IGNORE = -100  # label of a question that has no answer, as the mood of someone absent
+
+
+class Probes(nn.Module):
+    """[B, 3, 64, 64] in 0..1 -> logits by question.
+
+    ``present`` is [B, K, 2] for K known characters; questions of `PICTURE` are [B, answers], those
+    of `FIGURE` [B, K, answers], read where that character stands.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colours = nn.Conv2d(3, 12, 1)
+        self.cells = nn.Conv2d(12, WIDTH, CELL, CELL)
+        self.windows = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH, 3, padding=1) for _ in range(DEPTH))
+        self.norms = nn.ModuleList(nn.GroupNorm(1, WIDTH) for _ in range(DEPTH))
+        self.who = nn.Conv2d(WIDTH, len(KNOWN), 1)
+        self.picture = nn.Linear(2 * WIDTH, sum(PICTURE.values()))
+        self.figure = nn.Conv2d(WIDTH, sum(FIGURE.values()), 1)
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        x = self.cells(F.relu(self.colours(pixels - 0.5)))
+        for norm, window in zip(self.norms, self.windows, strict=True):
+            x = x + window(F.relu(norm(x)))
+        x = F.relu(x)
+        pooled = torch.cat(
+            (reduce(x, "b c h w -> b c", "mean"), reduce(x, "b c h w -> b c", "max")), 1
+        )
+        whole = self.picture(pooled).split(list(PICTURE.values()), dim=1)
+        where = rearrange(self.who(x), "b k h w -> b k (h w)")
+        here = where.logsumexp(-1)
+        shares = where.softmax(-1)
+        told = rearrange(self.figure(x), "b a h w -> b a (h w)")
+        each = einsum(shares, told, "b k n, b a n -> b k a").split(list(FIGURE.values()), dim=2)
+        return {
+            **dict(zip(PICTURE, whole, strict=True)),
+            **dict(zip(FIGURE, each, strict=True)),
+            "present": torch.stack((torch.zeros_like(here), here), dim=-1),
+        }
+
+
+def probe_loss(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> Tensor:
+    """Sum of the questions' cross-entropies; labels [B] or [B, K] with `IGNORE` where unasked."""
+    losses = []
+    for name, scores in logits.items():
+        flat = rearrange(scores, "... a -> (...) a")
+        asked = labels[name].reshape(-1)
+        total = F.cross_entropy(flat, asked, ignore_index=IGNORE, reduction="sum")
+        losses.append(total / (asked != IGNORE).sum().clamp(min=1))
+    return torch.stack(losses).sum()
