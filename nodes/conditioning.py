@@ -1,4 +1,4 @@
-"""Apply De-tokenizer and Conditioning: from features to what stock samplers read."""
+"""Apply De-tokenizer, Conditioning, Empty Panel Latent: all that a stock sampler reads."""
 
 from __future__ import annotations
 
@@ -97,4 +97,34 @@ class Conditioning(io.ComfyNode):
         return io.NodeOutput(*host.to_conditioning(conditioning, size))
 
 
-NODES: tuple[type[io.ComfyNode], ...] = (ApplyDetokenizer, Conditioning)
+class EmptyPanelLatent(io.ComfyNode):
+    """The empty latent a stock sampler starts from."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="SeedStory_EmptyPanelLatent",
+            display_name="Empty Panel Latent",
+            category=CATEGORY,
+            description="An empty latent for a stock sampler, in the channels and compression of "
+            "the world's painter. Worlds that change an SDXL base take Empty Latent Image as well.",
+            search_aliases=["empty latent", "world latent"],
+            inputs=[
+                types.Detokenizer.Input("detokenizer", tooltip="From Load World."),
+                *sizes(),
+                io.Int.Input(
+                    "batch_size", default=1, min=1, max=4096, tooltip="How many pictures at once."
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="For a stock sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, detokenizer: EngineHandle, width: int, height: int, batch_size: int
+    ) -> io.NodeOutput:
+        size = panel_size(detokenizer, width, height)
+        return io.NodeOutput(host.empty_latent(detokenizer.world, size, batch_size))
+
+
+NODES: tuple[type[io.ComfyNode], ...] = (ApplyDetokenizer, Conditioning, EmptyPanelLatent)

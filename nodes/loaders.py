@@ -1,6 +1,8 @@
-"""Load World, Load World Painter and World Opening: what a world brings."""
+"""Load World, its painter, its ControlNet, its openings: what a world brings."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -104,6 +106,38 @@ class LoadWorldPainter(io.ComfyNode):
         return io.NodeOutput(model, vae)
 
 
+class LoadWorldControlNet(io.ComfyNode):
+    """A file -> a CONTROL_NET for the UNet of a world's own painter."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = host.controlnet_choices()
+        return host.schema(
+            node_id="SeedStory_LoadWorldControlNet",
+            display_name="Load World ControlNet",
+            category=CATEGORY,
+            description="A ControlNet for a world that brings its own painter: ComfyUI's Load "
+            "ControlNet Model knows those of the large models only. Use it with Apply ControlNet.",
+            search_aliases=["controlnet", "world control"],
+            inputs=[
+                io.Model.Input("model", tooltip="From Load World Painter: it says the shape."),
+                io.Combo.Input(
+                    "control_net",
+                    options=files,
+                    default=files[0],
+                    tooltip="A world's own ControlNet, or a file in models/controlnet.",
+                ),
+            ],
+            outputs=[
+                io.ControlNet.Output(display_name="control_net", tooltip="For Apply ControlNet.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, control_net: str) -> io.NodeOutput:
+        return io.NodeOutput(host.load_controlnet(host.find_controlnet(control_net), model))
+
+
 class WorldOpening(io.ComfyNode):
     """A world -> one of the pictures and sentences it brings to begin with."""
 
@@ -138,4 +172,9 @@ class WorldOpening(io.ComfyNode):
         return io.NodeOutput(to_float([read_picture(picture)]), text)
 
 
-NODES: tuple[type[io.ComfyNode], ...] = (LoadWorld, LoadWorldPainter, WorldOpening)
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadWorld,
+    LoadWorldPainter,
+    LoadWorldControlNet,
+    WorldOpening,
+)

@@ -5,6 +5,7 @@ importing the pack stays light and touches no device.
 """
 
 from .conditioning import patch_model, to_conditioning
+from .controlnet import controlnet_choices, find_controlnet, load_controlnet
 from .display import saved_panels, text_ui
 from .folders import (
     find_story,
@@ -17,6 +18,7 @@ from .folders import (
     world_choices,
 )
 from .graph import PromptGraph, nothing
+from .latents import empty_latent
 from .pages import font_names, layout_names, story_pages
 from .parts import PRECISIONS, comfy_host
 from .progress import Reporter, interruptible, parking
@@ -38,12 +40,16 @@ __all__ = [
     "Reporter",
     "SamplerSettings",
     "comfy_host",
+    "controlnet_choices",
+    "empty_latent",
+    "find_controlnet",
     "find_story",
     "font_names",
     "fonts_folder",
     "interruptible",
     "largest_sigma",
     "layout_names",
+    "load_controlnet",
     "load_painter",
     "nothing",
     "open_named_world",

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from ...seedstory_core.errors import SeedStoryError
-from ...seedstory_core.ops import torch_ops
 from ...seedstory_core.parts import check_fit
 from ...seedstory_core.schedule import SDXL as SDXL_SCHEDULER
 from ...seedstory_core.world import World
+from .layers import PlainLayers
 from .parts import patcher_class, read_weights_file
-from .vae import load_vae
+from .vae import compression, load_vae, preview_factors
 
 SDXL_CHANNELS = (320, 640, 1280)
 NORM_GROUPS = 32  # fixed in ComfyUI's UNet and autoencoder
@@ -85,20 +85,7 @@ def _expected(settings: Mapping[str, Any]) -> dict[str, Tensor]:
     """Names and shapes of the UNet's weights, from a copy with plain layers on the meta device."""
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-    return UNetModel(
-        **settings, device=torch.device("meta"), operations=_PlainLayers()
-    ).state_dict()
-
-
-class _PlainLayers:
-    """torch's own layers under the interface of `comfy.ops`."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch_ops, name)
-
-    def conv_nd(self, dims: int, *args: Any, **kwargs: Any) -> Any:
-        assert dims == 2
-        return torch_ops.Conv2d(*args, **kwargs)
+    return UNetModel(**settings, device=torch.device("meta"), operations=PlainLayers()).state_dict()
 
 
 def unet_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,13 +204,13 @@ def _model_config(
     class LatentFormat(latent_formats.SDXL):
         scale_factor = float(vae.get("scaling_factor", latent_formats.SDXL.scale_factor))
         latent_channels = int(settings["in_channels"])
-        spacial_downscale_ratio = 2 ** (len(vae.get("block_out_channels", (0,) * 4)) - 1)
+        spacial_downscale_ratio = compression(vae)
 
         def __init__(self) -> None:
             super().__init__()
             self.taesd_decoder_name = None  # made for another VAE
-            if self.latent_channels != 4:
-                self.latent_rgb_factors = self.latent_rgb_factors_bias = None
+            if self.latent_channels != 4 or "kind" in vae:
+                self.latent_rgb_factors, self.latent_rgb_factors_bias = preview_factors(vae)
 
     class Painter(model_base.SDXL if "adm_in_channels" in settings else model_base.BaseModel):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""A world's own autoencoder as ComfyUI's VAE, in any number of levels."""
+"""A world's own autoencoder as ComfyUI's VAE: its compression, its preview colours, its weights."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from ...seedstory_core.errors import SeedStoryError
+from ...seedstory_core.painter import palette_vae
+from ...seedstory_core.painter.palette_vae import PaletteVaeConfig
 from ...seedstory_core.parts import check_fit
 from ...seedstory_core.world import World
+from .palette import load_palette_vae
 from .parts import read_weights_file
 
 NORM_GROUPS = 32  # fixed in ComfyUI's autoencoder
@@ -33,15 +36,36 @@ RENAMES: tuple[tuple[str, str], ...] = (
 
 
 def load_vae(world: World) -> Any:
-    """The VAE of ``world``, from a file with diffusers' AutoencoderKL names.
+    """The VAE of ``world``: a palette VAE, or diffusers' AutoencoderKL.
 
     Raises:
-        SeedStoryError: its configuration or weights do not fit ComfyUI's autoencoder.
+        SeedStoryError: its configuration or weights do not fit.
     """
+    config = (world.painter or {}).get("vae") or {}
+    if config.get("kind") == palette_vae.KIND:
+        return load_palette_vae(PaletteVaeConfig.from_json(config), world.file("vae"))
+    return _load_kl(world, config)
+
+
+def compression(config: Mapping[str, Any]) -> int:
+    """Pixels along the side of one latent, of a world's ``painter.vae``; 8 where it has none."""
+    if config.get("kind") == palette_vae.KIND:
+        return PaletteVaeConfig.from_json(config).factor
+    return 2 ** (len(config.get("block_out_channels", (0,) * 4)) - 1)
+
+
+def preview_factors(config: Mapping[str, Any]) -> tuple[list | None, list | None]:
+    """[channels][3] and [3] to turn latents of a world's ``painter.vae`` into colours, if given."""
+    if config.get("kind") != palette_vae.KIND:
+        return None, None
+    checked = PaletteVaeConfig.from_json(config).to_json()
+    return checked.get("rgb_factors"), checked.get("rgb_bias")
+
+
+def _load_kl(world: World, config: Mapping[str, Any]) -> Any:
     import comfy.sd
     from comfy.ldm.models.autoencoder import AutoencoderKL
 
-    config = (world.painter or {}).get("vae") or {}
     params = vae_settings(config)
     levels = len(params["ddconfig"]["ch_mult"])
     state = rename(read_weights_file(world.file("vae")), levels)

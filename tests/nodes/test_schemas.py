@@ -14,10 +14,10 @@ IDS = """
 LoadWorld LoadWorldPainter ApplyDetokenizer EncodeImage StartStory TellPanel IllustrateCaption
 TellStory Conditioning PaintStory AttachImage Panels StoryPage ShowStory LoadStory StoryLoopOpen
 StoryLoopClose Sampling WindowContext DenseContext ReferenceSigmas ReferenceNoise AttachPicture
-WorldOpening
+WorldOpening LoadWorldControlNet EmptyPanelLatent
 """.split()
 STOCK = {"MODEL", "VAE", "IMAGE", "CONDITIONING", "SIGMAS", "NOISE", "INT", "FLOAT", "STRING"}
-STOCK |= {"BOOLEAN", "COMBO"}
+STOCK |= {"BOOLEAN", "COMBO", "LATENT", "CONTROL_NET"}
 OURS = re.compile(r"SEEDSTORY_[A-Z]+")
 MAX_LINES = 20  # of an execute
 
