@@ -26,7 +26,7 @@ from .stage import Job, generator_of, part
 NAME, DECODER = "vae", "vae-decoder"
 PIXELS = 768  # classified of each picture
 NOISE = 0.4  # largest standard deviation of the noise on latents
-CHECKED = 512  # held-out pictures
+CHECKED = 256  # held-out pictures
 STATISTICS = 4096  # pictures that the whitening is measured on
 AT_ONCE = 64
 UNKNOWN = -1  # class of a colour that training never saw
@@ -125,7 +125,7 @@ class PaletteStage:
         return {"pixels": to_pixels(images)}
 
     def check(self, module: nn.Module) -> dict[str, float]:
-        vae = self._measured(module, STATISTICS // 4)
+        vae = self._measured(module, CHECKED)
         return {"pixel_exact": pixel_exact(vae, self.held_out[:CHECKED], self.classes)}
 
     def result(self, module: nn.Module) -> dict[str, Mapping[str, Tensor]]:
@@ -183,7 +183,8 @@ def open_vae(job: Job) -> PaletteVae:
 
 def to_pixels(images: np.ndarray) -> Tensor:
     """uint8 [B, H, W, 3] -> fp32 [B, 3, H, W] of -1..1."""
-    return rearrange(torch.from_numpy(images).float() / 127.5 - 1, "b h w c -> b c h w")
+    unit = torch.from_numpy(np.array(images)).float() / 127.5 - 1
+    return rearrange(unit, "b h w c -> b c h w")
 
 
 def pack(images: np.ndarray) -> np.ndarray:
