@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .meaning import NEXT_TIME, State
-from .scene import CAST, PLACES, PROPS, TIMES, WEATHERS, Scene
+from .scene import CAST, INDOORS, PLACES, PROPS, TIMES, WEATHERS, Scene
 
 T = TypeVar("T")
 
@@ -48,14 +48,39 @@ ARCS: tuple[tuple[float, tuple[str, ...]], ...] = (
     (1.2, ("see", "take", "meet", "give", "play", "go")),
     (1.4, ("bring", "social", "give", "play", "go")),
     (1.5, ("lose", "search", "comfort", "go", "search", "find", "take", "glad")),
-    (0.8, ("lose", "search", "foundby", "glad", "play")),
+    (0.8, ("lose", "search", "foundby", "glad", "give", "play", "go")),
     (0.9, ("give", "play", "glad", "go")),
-    (0.7, ("home", "bake", "take", "meet", "give", "put", "eat", "glad", "go")),
+    (0.8, ("put", "home", "bake", "meet", "join", "eat", "glad", "go")),
     (0.4, ("put", "play", "take", "go")),
-    (1.4, ("leave", "feel", "go", "see", "take", "play")),
+    (2.2, ("leave", "feel", "go", "see", "take", "play")),
     (0.6, ("social", "social")),
-    (2.6, ("join", "social", "go", "social", "social", "leave")),
+    (3.0, ("meet", "social", "join", "social", "go", "social", "leave", "play", "leave")),
 )
+
+
+#: How a thing comes into play.
+BEGINNINGS = (("see", "take", "play"), ("see", "feel", "take"), ("bring", "social", "give"))
+#: What becomes of a thing that was held for long.
+ENDINGS = (
+    ("eat", "give", "play"),
+    ("eat", "give", "put", "go"),
+    ("eat", "lose", "search", "go", "search", "find", "take", "glad"),
+    ("eat", "lose", "search", "foundby", "glad", "give"),
+    ("eat", "put", "glad", "go"),
+)
+#: What a place, a time or a weather asks for.
+USEFUL = {
+    "rain": "umbrella",
+    "night": "lantern",
+    "kitchen": "basket",
+    "beach": "ball",
+    "mountain": "kite",
+    "meadow": "kite",
+    "village": "key",
+    "lake": "key",
+    "garden": "key",
+    "forest": "book",
+}
 
 
 class Plot:
@@ -71,9 +96,9 @@ class Plot:
         self.steps: list[str] = []
         self.last_props: list[str] = []
         self.places: list[str] = []
-        self.since = {"time": 0, "weather": 0}
+        self.since = {"time": 0, "weather": 0, "prop": 0, "company": 0}
         self.sad: str | None = None
-        self.limits = {"time": 4, "weather": 6}
+        self.limits = {"time": 4, "weather": 6, "prop": 8, "company": 4}
 
     def opening(self) -> tuple[State, list[Wish]]:
         """Where, when and with whom it begins; the state holds the facts to be told."""
@@ -96,7 +121,7 @@ class Plot:
         if state.time == "night" and self.since["time"] >= 3 and not asleep:
             return "sleep"
         if asleep and state.time == "night":
-            return "sleeping" if self.rng.random() < 0.55 else "morning"
+            return "sleeping" if self.rng.random() < 0.42 else "morning"
         if asleep:
             return "wake"
         if state.time == "day" and not self.since["time"] and state.prop:
@@ -105,11 +130,21 @@ class Plot:
             return "cheer"
         if self.since["weather"] >= self.limits["weather"]:
             return "weather"
-        if self.rng.random() < 0.12:
+        alone = len(state.here or ()) < 2
+        if alone and self.since["company"] >= self.limits["company"]:
+            self.since["company"] = 0
+            self.steps = ["meet", "social", *self.steps]
+        elif state.holder and self.since["prop"] >= self.limits["prop"]:
+            self.since["prop"] = 0
+            self.steps = list(pick(self.rng, ENDINGS))
+        elif state.prop is None and self.since["prop"] >= 3:
+            self.since["prop"] = 0
+            self.steps = [*pick(self.rng, BEGINNINGS), *self.steps]
+        elif self.rng.random() < 0.12:
             return "play"
         if not self.steps:
-            lonely = state.prop is None and self.rng.random() < 0.4
-            self.steps = ["see", "take", "play"] if lonely else list(self._arc())
+            bare = state.prop is None and self.rng.random() < 0.4
+            self.steps = list(pick(self.rng, BEGINNINGS) if bare else self._arc())
         return self.steps.pop(0)
 
     def _arc(self) -> tuple[str, ...]:
@@ -133,6 +168,11 @@ class Plot:
             self.places.append(after.place)
         if after.prop and after.prop != before.prop:
             self.last_props.append(after.prop)
+        moved = after.holder != before.holder or after.prop != before.prop
+        self.since["prop"] = 0 if moved else self.since["prop"] + 1
+        grown = len(after.here or ()) > 1
+        self.since["company"] = 0 if grown else self.since["company"] + 1
+        self.limits["company"] = 5 + int(self.rng.random() * 5)
         self.sad = next((actor.name for actor in scene.actors if actor.mood == "sad"), None)
         if after.here and self.lead not in after.here:
             self.lead = after.here[0]
@@ -153,16 +193,17 @@ class Plot:
     def new_prop(self, state: State) -> str:
         """A thing that was not told of lately; often one that the place or the sky asks for."""
         recent = (*self.last_props[-4:], state.prop)
-        useful = {"rain": "umbrella", "night": "lantern", "kitchen": "cake"}
         for fact in (state.weather, state.time, state.place):
-            prop = useful.get(fact or "")
-            if prop and prop not in recent and self.rng.random() < 0.15:
+            prop = USEFUL.get(fact or "")
+            if prop and prop not in recent and self.rng.random() < 0.1:
                 return prop
         return pick(self.rng, [prop for prop in PROPS if prop not in recent])
 
     def new_place(self, state: State) -> str:
         recent = (*self.places[-4:], state.place)
-        return pick(self.rng, [place for place in PLACES if place not in recent])
+        places = [place for place in PLACES if place not in recent]
+        outdoors = [place for place in places if place not in INDOORS]
+        return pick(self.rng, outdoors if self.rng.random() < 0.4 else places)
 
 
 def _go(plot: Plot, state: State, place: str | None = None) -> list[Wish]:
@@ -257,7 +298,7 @@ def _find(plot: Plot, state: State) -> list[Wish]:
 
 def _found_by(plot: Plot, state: State) -> list[Wish]:
     who = plot.strangers(state)
-    if not state.lost or not who or len(state.here or ()) > 1:
+    if not state.lost or not who or len(state.here or ()) > 2:
         return _find(plot, state)
     return [Wish("foundby", plot.lead, who[0], prop=state.prop)]
 

@@ -6,8 +6,8 @@ from .captions import Form, forms
 
 THINGS: tuple[Form, ...] = (
     *forms("see0", "", "new", "There lies {aprop}.", "Something lies {at}: it is {aprop}.", "There is {aprop} {at}."),
-    *forms("see1", "", "new", "{a} sees {aprop} {at}.", "{a} finds {aprop}.", "{a} stands before {aprop}."),
-    *forms("see1", "a:/surprised", "new", "{a} discovers {aprop} {at}.", "{a} cannot believe it: there is {aprop}!"),
+    *forms("see1", "", "new", "{a} sees {aprop} {at}.", "{a} finds {aprop}.", "{a} spots {aprop} {at}."),
+    *forms("see1", "a:/surprised", "new", "{a} discovers {aprop} {at}.", "{a} almost trips over {aprop}.", "{a} cannot believe it: there is {aprop}!"),
     *forms("see1", "a:/talking", "new", '"Look, {aprop}!" says {a}.', '"Whose is this? It is {aprop}!" says {a}.', '"I see {aprop}!" calls {a}.'),
     *forms("see1", "a:jump/happy", "new", "{a} jumps for joy, for there is {aprop}."),
     *forms("see1", "a:walk", "new", "{a} walks by and sees {aprop}."),
@@ -35,7 +35,7 @@ THINGS: tuple[Form, ...] = (
     *forms("put", "a:wave", "put:a", "{a} puts {prop} down and waves."),
     *forms("putsleep", "a:sleep", "put:a", "{a} puts {prop} down and falls asleep.", "{a} lays {prop} aside and sleeps {at}.", "{a} sleeps, and {prop} lies close by."),
     *forms("lies0", "", "lies", "{prop} lies {at}.", "{prop} still lies there.", "{prop} is still in its place."),
-    *forms("lies1", "", "lies", "{a} looks at {prop} on the ground.", "{a} stays near {prop} {at}."),
+    *forms("lies1", "", "lies", "{a} bends down to {prop}.", "{a} stays near {prop} {at}."),
     *forms("lies1", "a:sit", "lies", "{a} sits next to {prop}."),
     *forms("lies1", "a:jump", "lies", "{a} hops around {prop}."),
     *forms("lies1", "a:walk", "lies", "{a} walks around {prop}."),

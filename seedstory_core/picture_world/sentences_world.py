@@ -14,7 +14,7 @@ OPENINGS: tuple[Form, ...] = (
     *forms("open1", "a:walk", "", "On a {air}, {a} walks {at}.", "One {air}, {a} strolls about {at}."),
     *forms("open1", "a:sit", "", "On a {air}, {a} sits {at}.", "One {air}, {a} rests {at}."),
     *forms("open1", "a:jump", "", "On a {air}, {a} hops about {at}."),
-    *forms("open1", "a:wave", "", "It is a {air}, and {a} waves to you {at}."),
+    *forms("open1", "a:wave", "", "It is a {air}, and {a} stands {at} and waves."),
     *forms("open1", "a:/happy", "", "One {air}, {a} is happy {at}."),
     *forms("openwith1", "", "new", "One {air}, {a} finds {aprop} {at}.", "It is a {air}, and {a} sees {aprop} {at}."),
     *forms("openwith1", "", "new:a", "One {air}, {a} is {at} and holds {aprop}."),
@@ -105,7 +105,8 @@ MEETING: tuple[Form, ...] = (
     *forms("leave", "b:wave", "leave:b", "{b} waves and goes home.", "{b} waves and leaves {a} {at}.", "With a wave, {b} goes home."),
     *forms("leave", "b:walk", "leave:b", "{b} walks away, and {a} stays.", "{b} has to go home now."),
     *forms("leave", "a:wave", "leave:o", "{a} waves goodbye to {o}."),
-    *forms("leave", "a:wave b:wave", "leave:b", "{a} and {b} wave goodbye.", "{b} goes home after {a} waves back."),
+    *forms("leave", "a:wave b:wave", "leave:b", "{b} waves and goes home, and {a} waves back."),
+    *forms("leave", "a:wave b:walk", "leave:b", "{a} waves goodbye, and {b} goes home."),
     *forms("leave", "a:/talking b:wave", "leave:b", '"Goodbye, {b}!" says {a}.', '"See you soon, {b}!" says {a}.'),
     *forms("leave", "a:/sad", "leave:b", "{b} leaves, and {a} is a little sad."),
 )  # fmt: skip

@@ -199,7 +199,7 @@ class _Teller:
             score -= 3 / since if since else 9
         for actor in scene.actors:
             score += 0.3 * (actor.action == "wave")
-        score += (0.0, 0.0, 0.2, 2.5)[len(scene.actors)]
+        score += (0.0, 0.3, 0.0, 2.0)[len(scene.actors)]
         for name in state.here or ():
             score -= max(0, self._age(name) - 4)
         return score
