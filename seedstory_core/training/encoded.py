@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,10 +20,9 @@ from .cache import Rows, cached_rows, key_of
 from .data import Stories
 from .pictures import Pixels, load_pictures, vision_pixels
 from .stage import Job
-from .vae import NAME as VAE
-from .vae_decoder import NAME as VAE_DECODER
-from .vae_decoder import load_vae
+from .vae import open_vae
 
+M = TypeVar("M", bound=nn.Module)
 _DECODING = ("decoder", "head")
 
 
@@ -31,7 +31,8 @@ def enlargement(job: Job) -> int:
     return int(job.recipe.vae.get("enlarge", 1))
 
 
-def frozen(module: nn.Module, job: Job) -> nn.Module:
+def frozen(module: M, job: Job) -> M:
+    """``module`` for use only, where the job computes."""
     return module.eval().requires_grad_(False).to(job.device)
 
 
@@ -40,20 +41,7 @@ def open_vision(job: Job) -> Vision:
     path = job.result("vision", "vision")
     vision = Vision(job.recipe.sizes.vision)
     load_strict(vision, load_file(path), str(path))
-    frozen(vision, job)
-    return vision
-
-
-def open_vae(job: Job) -> PaletteVae:
-    """The trained VAE, frozen: with the further trained decoder where there is one for it."""
-    vae = load_vae(job.result(VAE, "vae"))
-    later = job.folder(VAE_DECODER) / "vae.safetensors"
-    if later.is_file():
-        other = load_vae(later)
-        if _digest_of_state(_encoding(other)) == _digest_of_state(_encoding(vae)):
-            vae = other
-    frozen(vae, job)
-    return vae
+    return frozen(vision, job)
 
 
 def _encoding(vae: PaletteVae) -> dict[str, Tensor]:
@@ -100,7 +88,7 @@ def picture_features(job: Job, stories: Stories) -> Rows:
 
 def picture_latents(job: Job, stories: Stories) -> Rows:
     """Latents [N, C, h, w] of all panels' pictures."""
-    vae = open_vae(job)
+    vae = frozen(open_vae(job), job)
     pictures = pictures_of(job, stories)
 
     @torch.no_grad()
