@@ -7,9 +7,20 @@ from dataclasses import dataclass
 
 from .captions import ROLES, Sentence
 from .scene import MAX_ACTORS, TIMES, Actor, Scene
-from .words import A_PROP, AIR, AT, POSSESSIVES, PRONOUNS, SKY, THE_PLACE, THE_PROP, WHEN, pronoun_of
+from .words import (
+    A_PROP,
+    AIR,
+    AT,
+    POSSESSIVES,
+    PRONOUNS,
+    SKY,
+    THE_PLACE,
+    THE_PROP,
+    WHEN,
+    pronoun_of,
+)
 
-NEXT_TIME = dict(zip(TIMES, (*TIMES[1:], TIMES[0]), strict=True))
+NEXT_TIME: dict[str, str] = dict(zip(TIMES, (*TIMES[1:], TIMES[0]), strict=True))
 
 
 @dataclass(frozen=True)
@@ -220,12 +231,20 @@ def _words(says: Mapping[str, str], slots: Mapping[str, str]) -> dict[str, str]:
     words = dict(says)
     if "air" in slots:
         words["time"], words["weather"] = AIR[slots["air"]]
-    tables = (("at", AT, "place"), ("place", THE_PLACE, "place"), ("when", WHEN, "time"),
-              ("sky", SKY, "weather"), ("prop", THE_PROP, "prop"), ("aprop", A_PROP, "prop"))  # fmt: skip
-    for slot, table, what in tables:
+    for slot, (what, table) in _TABLES.items():
         if slot in slots:
             words[what] = table[slots[slot][0].lower() + slots[slot][1:]]
     return words
+
+
+_TABLES: dict[str, tuple[str, Mapping[str, str]]] = {
+    "at": ("place", AT),
+    "place": ("place", THE_PLACE),
+    "when": ("time", WHEN),
+    "sky": ("weather", SKY),
+    "prop": ("prop", THE_PROP),
+    "aprop": ("prop", A_PROP),
+}
 
 
 _Names = Sequence[Sequence[str]]

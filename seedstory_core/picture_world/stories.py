@@ -12,7 +12,19 @@ from .meaning import State, Told, understand
 from .plots import Plot, Wish, mix, pick
 from .scene import CAST, INDOORS, Scene
 from .splits import SPLITS, scene_is_held_out
-from .words import A_PROP, AIR, AT, NAMES, OBJECTS, POSSESSIVES, PRONOUNS, SKY, THE_PLACE, THE_PROP, WHEN
+from .words import (
+    A_PROP,
+    AIR,
+    AT,
+    NAMES,
+    OBJECTS,
+    POSSESSIVES,
+    PRONOUNS,
+    SKY,
+    THE_PLACE,
+    THE_PROP,
+    WHEN,
+)
 
 MAX_WORDS = 24
 #: After so many panels a caption names again what still holds, so that a reader with a window of
@@ -64,7 +76,7 @@ class _Candidate:
 
 
 class _Teller:
-    """Tells one story, panel by panel: several tellings of each step are tried, the best one told."""
+    """Tells one story, panel by panel: tries several tellings of a step and tells the best."""
 
     def __init__(self, rng: random.Random, split: str, cast: Sequence[str]) -> None:
         self.rng, self.split = rng, split
@@ -124,7 +136,7 @@ class _Teller:
         after = understand(self.state, sentences)
         if not first.form.roles or self.rng.random() < 0.62:
             seen = after.state.seen if first.form.roles else ()
-            second = self._sentence(self._second(seen, after.state), after.state, seen)
+            second = self._sentence(self._second(first, seen, after.state), after.state, seen)
             if second is None:
                 return None
             sentences = (first, second)
@@ -142,22 +154,26 @@ class _Teller:
             return None
         return _Candidate(sentences, told, told.scene, caption, score + 2 * held_out)
 
-    def _second(self, seen: Sequence[str], after: State) -> Wish:
+    def _second(self, first: Sentence, seen: Sequence[str], after: State) -> Wish:
         """What may be said next in the same caption."""
         rng = self.rng
+        sorrow = after.lost or any(act.mood == "sad" for act in first.form.acts)
         here = [name for name in after.here or () if name not in after.asleep]
         rest = [name for name in here if name not in seen]
         if after.asleep and after.time == "day" and not seen:
-            return Wish("wake1", after.asleep[0]) if len(after.asleep) == 1 else Wish("wake2", all=mix(rng, after.asleep))
+            return (
+                Wish("wake1", after.asleep[0])
+                if len(after.asleep) == 1
+                else Wish("wake2", all=mix(rng, after.asleep))
+            )
         wishes = [Wish("set")] if seen else []
         stale = any(self._age(what) >= 3 for what in ("place", "time", "weather"))
         wishes += [Wish("set")] * (2 if stale and seen else 0)
         awake = [name for name in seen or here if name not in after.asleep]
         if awake:
             who = pick(rng, awake)
-            if after.lost:
-                wishes.append(Wish("sad1", who))
-            else:
+            if not sorrow:
+                wishes += [Wish("nice")] if seen else []
                 mood = pick(rng, ("glad1", "glad1", "wonder1"))
                 wishes += [Wish(mood, who), Wish("say1", who), Wish("do1", who)]
                 wishes += [] if seen else [Wish("do1", who)] * 2
@@ -166,14 +182,16 @@ class _Teller:
             elif after.prop and not after.lost and not after.holder:
                 wishes += [Wish("lies1", who, prop=after.prop)] * 3
             elif after.lost:
-                wishes.append(Wish("lost1", who, prop=after.prop))
-        if len(awake) > 1 and not after.lost:
+                wishes += [Wish("lost1", who, prop=after.prop), Wish("sad1", who)]
+        if len(awake) > 1 and not sorrow:
             group = tuple(seen or awake)
             wishes += [Wish("glad2", all=group), Wish("say2", awake[0], awake[1])]
             wishes.append(Wish("do2", awake[0], awake[1], group))
         if rest and seen:
-            wishes += [Wish("react", b=pick(rng, rest))] * (1 if after.lost else 6)
-        elif len(here) > 1 and not seen and not after.lost:
+            friend = pick(rng, rest)
+            wishes += [Wish("mind", b=friend)] * (1 + 2 * sorrow)
+            wishes += [Wish("react", b=friend)] * (0 if sorrow else 5)
+        elif len(here) > 1 and not seen and not sorrow:
             wishes += [Wish("do2", here[0], here[1], tuple(here))] * 4
         return pick(rng, wishes) if wishes else Wish("set")
 
@@ -272,7 +290,8 @@ class _Teller:
 def _says_twice(sentences: Sequence[Sentence]) -> bool:
     """Whether the second sentence repeats the first one's place, action or mood."""
     first, second = (sentence.form for sentence in sentences)
-    if first.tells & second.tells & {"place", "weather"}:
+    both = first.tells & second.tells
+    if both & {"place", "weather"} or ("prop" in both and not second.acts):
         return True
     return any(
         (one.action and other.action) or (one.mood and other.mood)
