@@ -116,6 +116,8 @@ class Plot:
     def next_step(self, state: State) -> str:
         """The next step; sky and clock come first when they are due."""
         asleep = bool(state.asleep)
+        if self.sad and not asleep and len(state.here or ()) > 1 and self.rng.random() < 0.8:
+            return "cheer"
         if not asleep and self.since["time"] >= self.limits["time"] and state.time != "night":
             return "dusk"
         if state.time == "night" and self.since["time"] >= 3 and not asleep:
@@ -126,8 +128,6 @@ class Plot:
             return "wake"
         if state.time == "day" and not self.since["time"] and state.prop:
             return "take" if self.rng.random() < 0.8 else "go"
-        if self.sad and len(state.here or ()) > 1 and self.rng.random() < 0.8:
-            return "cheer"
         if self.since["weather"] >= self.limits["weather"]:
             return "weather"
         alone = len(state.here or ()) < 2
