@@ -1,0 +1,55 @@
+"""A toy stage, also as a program that a test can kill: ``FOLDER SECONDS_A_STEP``."""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from seedstory_core.training.loop import train
+from seedstory_core.training.recipe import StageSettings
+from seedstory_core.training.stage import generator_of, part
+
+SETTINGS = StageSettings(40, 8, lr=1e-2, warmup=4, ema=0.95, save_every=5)
+
+
+class Toy(nn.Module):
+    """Learns to negate; has dropout, a buffer and a frozen layer, as real stages do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.Dropout(0.1), nn.Linear(16, 6))
+        self.norm = nn.BatchNorm1d(6, affine=False)
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        said = self.net(batch["x"])
+        self.norm(said.detach())
+        loss = (said + batch["x"]).square().mean()
+        return {"loss": loss, "size": said.norm()}
+
+
+class ToyStage:
+    name = "toy"
+
+    def __init__(self, settings: StageSettings = SETTINGS, pause: float = 0.0) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.module, self.pause = settings, Toy(), pause
+
+    def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
+        time.sleep(self.pause)
+        generator = generator_of(self.settings.seed, step)
+        return {"x": part(torch.randn(self.settings.batch, 6, generator=generator), rank, size)}
+
+    def check(self, module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, Toy) and not module.training
+        return {"held_out": float((module.net(torch.ones(1, 6)) + 1).square().mean())}
+
+    def result(self, module: nn.Module) -> dict[str, Mapping[str, Tensor]]:
+        return {"toy": module.state_dict()}
+
+
+if __name__ == "__main__":
+    train(ToyStage(pause=float(sys.argv[2])), SETTINGS, Path(sys.argv[1]), cpu=True)
