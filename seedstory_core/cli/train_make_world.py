@@ -12,7 +12,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "make-world",
         help="tell and draw stories of Picture World as a dataset",
-        description="Writes lists, pictures (64 px) and scene graphs; the same seed, the same files.",
+        description="Writes lists, 64 px pictures and scene graphs; same seed, same files.",
     )
     parser.add_argument("--stories", type=int, required=True, metavar="N", help="how many stories")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder")

@@ -1,4 +1,4 @@
-"""Writes told stories as a dataset: pictures, captions in the StoryStream layout, scenes beside it."""
+"""Writes told stories as a dataset in the StoryStream layout, with the scenes beside it."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from .captions import SLOTS, Form, Sentence
 from .sentences_people import DOING, FEELING, SAYING, SLEEPING
+from .sentences_sky import SETTINGS, TURNS
 from .sentences_things import PLAYS, THINGS
-from .sentences_world import GOING, MEETING, OPENINGS, SETTINGS, TURNS
+from .sentences_ways import GOING, MEETING, OPENINGS
 
 FORMS: tuple[Form, ...] = (
     *(*OPENINGS, *GOING, *MEETING, *SETTINGS, *TURNS),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .captions import ROLES, Sentence
-from .scene import MAX_ACTORS, TIMES, Actor, Scene
+from .effects import EFFECTS, Facts, State
+from .scene import MAX_ACTORS, Actor, Scene
 from .words import (
     A_PROP,
     AIR,
@@ -19,30 +20,6 @@ from .words import (
     WHEN,
     pronoun_of,
 )
-
-NEXT_TIME: dict[str, str] = dict(zip(TIMES, (*TIMES[1:], TIMES[0]), strict=True))
-
-
-@dataclass(frozen=True)
-class State:
-    """What is known after some captions.
-
-    Attributes:
-        here: who is at the place; None before anybody was told of.
-        seen: the actors of the last caption, left to right.
-        prop: the thing in play: held by ``holder``, ``lost``, or else on the ground here.
-        asleep: who sleeps.
-    """
-
-    place: str | None = None
-    time: str | None = None
-    weather: str | None = None
-    here: tuple[str, ...] | None = None
-    seen: tuple[str, ...] = ()
-    prop: str | None = None
-    holder: str | None = None
-    lost: bool = False
-    asleep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,21 +44,14 @@ def understand(state: State, sentences: Sequence[Sentence]) -> Told:
     return telling.finish()
 
 
-class _Telling:
+class _Telling(Facts):
     """Takes in the sentences of one caption, one after the other."""
 
     def __init__(self, state: State) -> None:
+        super().__init__(state)
         self.before = state
-        self.place, self.time, self.weather = state.place, state.time, state.weather
-        self.here = None if state.here is None else list(state.here)
-        self.prop, self.holder, self.lost = state.prop, state.holder, state.lost
-        self.asleep = list(state.asleep)
+        #: name -> action and mood, in order of first mention.
         self.actors: dict[str, list[str | None]] = {}
-        self.shown = False
-        self.leaving: list[str] = []
-        self.eaten = False
-        self.coming: set[str] = set()
-        self.problems: list[str] = []
 
     def add(self, sentence: Sentence) -> None:
         form, slots = sentence.form, sentence.slots
@@ -91,11 +61,9 @@ class _Telling:
         roles = self._mentions(form.slots, slots)
         words = _words(form.says, slots)
         named = [name for names in roles.values() for name in names]
-        effects = [effect.partition(":") for effect in form.effects]
-        if any(name in ("come", "hascome") for name, _, _ in effects) and self.here is None:
-            self.problems.append("somebody comes before anybody is there")
-        for name, _, role in effects:
-            EFFECTS[name](self, [roles[r] for r in role.split(">")] if role else [], words, named)
+        for effect in form.effects:
+            name, _, who = effect.partition(":")
+            EFFECTS[name](self, [roles[role] for role in who.split(">") if role], words, named)
         self._state_facts(words)
         self._are_here(named)
         self._act(sentence, roles)
@@ -208,23 +176,6 @@ class _Telling:
         lying = self.prop if self.shown and self.holder is None and not self.lost else None
         return Scene(self.place, self.time, self.weather, tuple(actors), lying)
 
-    def is_prop(self, words: Mapping[str, str], lost: bool | None = None) -> None:
-        """Check that the thing named is the one in play, and whether it is lost."""
-        prop = words["prop"]
-        if self.prop != prop:
-            self.problems.append(f"there is no {prop}")
-            self.prop, self.holder, self.lost = prop, None, bool(lost)
-        if lost is not None and lost != self.lost:
-            self.problems.append(f"the {prop} is {'lost' if self.lost else 'not lost'}")
-            self.lost = lost
-
-    def is_held_by(self, name: str, words: Mapping[str, str]) -> None:
-        """Check that ``name`` holds the thing named."""
-        self.is_prop(words, lost=False)
-        if self.holder != name:
-            self.problems.append(f"{name} does not hold the {self.prop}")
-            self.holder = name
-
 
 def _words(says: Mapping[str, str], slots: Mapping[str, str]) -> dict[str, str]:
     """What a sentence names: place, time, weather, prop."""
@@ -244,143 +195,4 @@ _TABLES: dict[str, tuple[str, Mapping[str, str]]] = {
     "sky": ("weather", SKY),
     "prop": ("prop", THE_PROP),
     "aprop": ("prop", A_PROP),
-}
-
-
-_Names = Sequence[Sequence[str]]
-_Words = Mapping[str, str]
-
-
-def _go(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    place = words["place"]
-    if t.place == place:
-        t.problems.append(f"they are {place} already" if t.place is None else f"{place} is here")
-    if t.here is not None:
-        t.problems += [f"{name} is not there" for name in named if name not in t.here]
-    t.place, t.here = place, list(named)
-    if t.holder not in named and not t.lost:
-        t.prop = t.holder = None
-    t.asleep = [name for name in t.asleep if name in named]
-
-
-def _come(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    for name in who[0]:
-        t.here = t.here or []
-        if name in t.here:
-            t.problems.append(f"{name} is there already")
-        else:
-            t.here.append(name)
-
-
-def _leave(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    t.leaving += who[0]
-
-
-def _new(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    """A thing turns up: on the ground, or in somebody's hands."""
-    if t.holder is not None:
-        t.problems.append(f"{t.holder} still holds the {t.prop}")
-    elif t.prop == words["prop"]:
-        t.problems.append(f"the {t.prop} is not new")
-    t.prop, t.lost, t.shown = words["prop"], False, True
-    t.holder = who[0][0] if who and who[0] else None
-
-
-def _take(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    t.is_prop(words, lost=False)
-    if t.holder is not None:
-        t.problems.append(f"{t.holder} holds the {t.prop}")
-    t.holder = who[0][0] if who[0] else None
-
-
-def _give(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    if who[0]:
-        t.is_held_by(who[0][0], words)
-    if who[1]:
-        t.holder = who[1][0]
-
-
-def _put(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    if who[0]:
-        t.is_held_by(who[0][0], words)
-    t.holder, t.shown = None, True
-
-
-def _has(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    if who[0]:
-        t.is_held_by(who[0][0], words)
-
-
-def _lies(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    """Words that show the thing on the ground."""
-    t.is_prop(words, lost=False)
-    if t.holder is not None:
-        t.problems.append(f"{t.holder} holds the {t.prop}")
-        t.holder = None
-    t.shown = True
-
-
-def _lose(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    """The thing is lost from now on."""
-    t.is_prop(words, lost=False)
-    if who and who[0] and t.holder != who[0][0]:
-        t.problems.append(f"{who[0][0]} does not hold the {t.prop}")
-    t.holder, t.lost = None, True
-
-
-def _is_lost(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    t.is_prop(words, lost=True)
-
-
-def _found(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    """The lost thing is back, on the ground or in somebody's hands."""
-    t.is_prop(words, lost=True)
-    t.lost, t.shown = False, True
-    t.holder = who[0][0] if who and who[0] else None
-
-
-def _eat(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    t.is_prop(words, lost=False)
-    if t.holder is not None and t.holder not in named:
-        t.problems.append(f"{t.holder} holds the {t.prop}")
-    t.holder, t.shown, t.eaten = None, True, True
-
-
-def _time(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    if t.time is not None and NEXT_TIME[t.time] != words["time"]:
-        t.problems.append(f"{words['time']} does not follow {t.time}")
-    t.time = words["time"]
-
-
-def _weather(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    if t.weather == words["weather"]:
-        t.problems.append(f"the weather is {t.weather} already")
-    t.weather = words["weather"]
-
-
-def _wake(t: _Telling, who: _Names, words: _Words, named: Sequence[str]) -> None:
-    for name in who[0]:
-        if name in t.asleep:
-            t.asleep.remove(name)
-        else:
-            t.problems.append(f"{name} was not asleep")
-
-
-EFFECTS: dict[str, Callable[[_Telling, _Names, _Words, Sequence[str]], None]] = {
-    "go": _go,
-    "come": _come,
-    "leave": _leave,
-    "new": _new,
-    "take": _take,
-    "give": _give,
-    "put": _put,
-    "has": _has,
-    "lies": _lies,
-    "lose": _lose,
-    "islost": _is_lost,
-    "found": _found,
-    "eat": _eat,
-    "time": _time,
-    "weather": _weather,
-    "wake": _wake,
 }

@@ -1,11 +1,12 @@
-"""Reads captions, a told story's or a language model's, back into scenes and names contradictions."""
+"""Reads captions, told or generated, back into scenes, and names contradictions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .effects import State
 from .grammar import parse
-from .meaning import State, understand
+from .meaning import understand
 from .scene import Scene
 
 
