@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ..files import atomic_write_json
@@ -56,7 +55,7 @@ class DecoderStage(PaletteStage):
         self.latents = latents
 
     def inputs(self, rows: Tensor, images: np.ndarray) -> dict[str, Tensor]:
-        return {"latents": torch.from_numpy(self.latents[rows.numpy()]).float()}
+        return {"latents": self.latents.take(rows)}
 
     def check(self, module: nn.Module) -> dict[str, float]:
         assert isinstance(module, PaletteTraining)

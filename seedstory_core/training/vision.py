@@ -15,6 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..engines.seed_story.config import VisionConfig
 from ..engines.seed_story.vision import Vision
 from .data import Stories, open_data
 from .encoded import enlargement, pictures_of, vision_input
@@ -40,14 +41,20 @@ def build(job: Job) -> VisionStage:
         target: Target = SceneLabels()
     else:
         target = WordLabels.of(train)
-    vision = seeded(lambda: Vision(job.recipe.sizes.vision), settings.seed, NAME)
-    with torch.no_grad():
-        vision.positions.weight.mul_(0.1)
-        initialise_resampler(vision.pool)
+    vision = seeded(lambda: start(job.recipe.sizes.vision), settings.seed, NAME)
     pool = job.recipe.sizes.vision.pool
     heads = seeded(lambda: Heads(pool.tokens, pool.width, target.sizes), settings.seed, "heads")
     module = VisionTraining(vision, heads, target, settings)
     return VisionStage(job, settings, module, train, held_out)
+
+
+@torch.no_grad()
+def start(config: VisionConfig) -> Vision:
+    """The tokenizer before training."""
+    vision = Vision(config)
+    vision.positions.weight.mul_(0.1)
+    initialise_resampler(vision.pool)
+    return vision
 
 
 class VisionTraining(nn.Module):
