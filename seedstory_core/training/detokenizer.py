@@ -37,6 +37,7 @@ from .vae import open_vae
 
 NAME = "detokenizer"
 QUARTERS = 4
+CHECKED = 64  # held-out pictures
 
 
 class PainterModule(nn.Module):
@@ -138,7 +139,7 @@ class DetokenizerStage:
         self._drop = settings.option("drop", 0.1)
         self._noise = settings.option("feature_noise", 0.15)
         self._stratified = settings.option("stratified", True)
-        self._check_count = settings.option("check", 64)
+        self._check_count = settings.option("check", CHECKED)
         self._check_steps = settings.option("check_steps", 4)
         self._order = Shuffled(len(train.latents), settings.seed, name, "order")
 
@@ -265,8 +266,9 @@ def pairs_of(job: Job, split: str) -> Pairs:
     return Pairs(features, latents, pictures_of(job, stories))
 
 
-def held_out_splits(job: Job, wanted: int) -> Sequence[str]:
+def held_out_splits(job: Job, settings: StageSettings) -> Sequence[str]:
     """The split for figures, or none where none are wanted or the data has no such split."""
+    wanted = settings.option("check", CHECKED)
     return ("val",) if wanted and (job.data / "val.jsonl").is_file() else ()
 
 
@@ -274,7 +276,7 @@ def build(job: Job) -> DetokenizerStage:
     """Stage 1 for a run whose stage 0 has ended."""
     settings = job.settings(NAME)
     train = pairs_of(job, settings.option("split", "train"))
-    held_out = [pairs_of(job, split) for split in held_out_splits(job, settings.option("check", 64))]
+    held_out = [pairs_of(job, split) for split in held_out_splits(job, settings.option("check", CHECKED))]
     side = job.recipe.native_size * enlargement(job)
     return DetokenizerStage(
         new_painter(job, settings, side),
