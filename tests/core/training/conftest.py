@@ -61,8 +61,8 @@ TINY: dict[str, Any] = {
     "unet": {},
     "scheduler": {},
     "stages": {
-        "vae": {"steps": 30, "batch": 8, "lr": 3e-3, "warmup": 3, "ema": 0.9, "save_every": 10},
-        "vision": {"steps": 30, "batch": 8, "lr": 3e-3, "warmup": 3, "ema": 0.9, "save_every": 10},
+        "vae": {"steps": 60, "batch": 8, "lr": 8e-3, "warmup": 3, "ema": 0.9, "save_every": 20},
+        "vision": {"steps": 80, "batch": 8, "lr": 3e-3, "warmup": 3, "ema": 0.9, "save_every": 20},
         "vae-decoder": {"steps": 20, "batch": 8, "lr": 3e-3, "warmup": 3, "save_every": 10},
     },
 }
