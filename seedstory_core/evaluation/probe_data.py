@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..picture_world.looks import LOOKS, Look
-from ..picture_world.render import draw_freedom, render
+from ..picture_world.render import draw_freedom, layout, render
 from ..picture_world.scene import (
     ACTIONS,
     MAX_ACTORS,
@@ -30,7 +30,7 @@ from ..picture_world.scene import (
     Scene,
 )
 from ..picture_world.scenery import backdrop
-from .probe_net import FIGURE, IGNORE, PICTURE, SIDE
+from .probe_net import COLUMN, FIGURE, IGNORE, PICTURE, SIDE
 from .sight import KNOWN
 
 Indices = npt.NDArray[np.uint8]
@@ -83,7 +83,7 @@ def draw_scene(rng: random.Random) -> Scene:
     )
 
 
-def labels_of(scene: Scene) -> Labels:
+def labels_of(scene: Scene, freedom: Freedom) -> Labels:
     """What is true of a faithful render of ``scene``."""
     whole = {
         "place": PLACES.index(scene.place),
@@ -94,11 +94,12 @@ def labels_of(scene: Scene) -> Labels:
         "stranger": 0,
     }
     labels: Labels = {name: np.array(whole[name], np.int64) for name in PICTURE}
-    labels |= {name: np.full(len(KNOWN), IGNORE, np.int64) for name in FIGURE}
+    labels |= {name: np.full(len(KNOWN), IGNORE, np.int64) for name in (COLUMN, *FIGURE)}
     labels["present"] = np.zeros(len(KNOWN), np.int64)
-    for actor in scene.actors:
+    columns, _ = layout(scene, freedom)
+    for actor, column in zip(scene.actors, columns, strict=True):
         who = KNOWN.index(actor.name)
-        labels["present"][who] = 1
+        labels["present"][who], labels[COLUMN][who] = 1, column
         labels["action"][who] = ACTIONS.index(actor.action)
         labels["mood"][who] = MOODS.index(actor.mood)
         labels["holds"][who] = actor.holds is not None
@@ -111,7 +112,7 @@ def draw_example(rng: random.Random, kind: int | None = None) -> Example:
     kind = rng.choices(range(len(WEIGHTS)), WEIGHTS)[0] if kind is None else kind
     scene, freedom = draw_scene(rng), draw_freedom(rng)
     if kind == TRUE:
-        return Example(render(scene, freedom), labels_of(scene))
+        return Example(render(scene, freedom), labels_of(scene, freedom))
     return _WRONG[kind](rng, scene, freedom)
 
 
@@ -121,7 +122,7 @@ def _dressed(changes: Mapping[str, Look]) -> Mapping[str, Look]:
 
 def _wrong_accessory(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
     """Each figure may lack its accessory or wear another's; one at least does."""
-    labels, changes = labels_of(scene), {}
+    labels, changes = labels_of(scene, freedom), {}
     sure = rng.choice(scene.actors).name
     for actor in scene.actors:
         if actor.name == sure or rng.random() < 0.4:
@@ -135,7 +136,7 @@ def _wrong_accessory(rng: random.Random, scene: Scene, freedom: Freedom) -> Exam
 
 def _wrong_colours(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
     """Each figure may wear another's fur; one at least does."""
-    labels, changes = labels_of(scene), {}
+    labels, changes = labels_of(scene, freedom), {}
     sure = rng.choice(scene.actors).name
     for actor in scene.actors:
         if actor.name == sure or rng.random() < 0.4:
@@ -151,19 +152,19 @@ def _wrong_colours(rng: random.Random, scene: Scene, freedom: Freedom) -> Exampl
 
 def _twice(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
     """Somebody is there twice; alone, somebody else is there instead."""
-    labels = labels_of(scene)
+    labels = labels_of(scene, freedom)
     who, double = scene.actors[0].name, scene.actors[-1].name
     if who == double:
         return Example(render(scene, freedom), labels)
     labels["present"][KNOWN.index(double)] = 0
-    for name in FIGURE:
+    for name in (COLUMN, *FIGURE):
         labels[name][[KNOWN.index(who), KNOWN.index(double)]] = IGNORE
     return Example(render(scene, freedom, _dressed({double: LOOKS[who]})), labels)
 
 
 def _mixed(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
     """One figure is put together from two creatures, cut along cells or along a line."""
-    labels = labels_of(scene)
+    labels = labels_of(scene, freedom)
     one = rng.choice(scene.actors).name
     other = rng.choice([name for name in KNOWN if labels["present"][KNOWN.index(name)] == 0])
     first = render(scene, freedom)
@@ -175,7 +176,7 @@ def _mixed(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
         return Example(first, labels)
     labels["stranger"] = np.array(1, np.int64)
     both = [KNOWN.index(one), KNOWN.index(other)]
-    for name in ("present", *FIGURE):
+    for name in ("present", COLUMN, *FIGURE):
         labels[name][both] = IGNORE
     return Example(np.where(mask, second, first), labels)
 
@@ -198,7 +199,7 @@ def _cut(rng: random.Random, differs: npt.NDArray[np.bool_]) -> npt.NDArray[np.b
 
 def _empty(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
     """Nobody is there, and nothing."""
-    labels = labels_of(replace(scene, actors=(), item=None))
+    labels = labels_of(replace(scene, actors=(), item=None), freedom)
     return Example(backdrop(scene.place, scene.time, scene.weather, freedom.scenery), labels)
 
 

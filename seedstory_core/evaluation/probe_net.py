@@ -35,14 +35,19 @@ FIGURE: dict[str, int] = {
     "accessory": 2,
     "colours": 2,
 }
+#: Asked of each known character too, to teach the network where to look: the first column of cells
+#: it stands in.
+COLUMN = "column"
+#: Where a file of probes says how they were made.
+NOTES = "probes"
 IGNORE = -100  # label of a question that has no answer, as the mood of someone absent
 
 
 class Probes(nn.Module):
     """[B, 3, 64, 64] in 0..1 -> logits by question.
 
-    ``present`` is [B, K, 2] for K known characters; questions of `PICTURE` are [B, answers], those
-    of `FIGURE` [B, K, answers], read where that character stands.
+    ``present`` is [B, K, 2] for K known characters and `COLUMN` [B, K, 8]; questions of `PICTURE`
+    are [B, answers], those of `FIGURE` [B, K, answers], read where that character stands.
     """
 
     def __init__(self) -> None:
@@ -56,15 +61,23 @@ class Probes(nn.Module):
         self.figure = nn.Conv2d(WIDTH, sum(FIGURE.values()), 1)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        return self.answers(self.trunk(pixels))
+
+    def trunk(self, pixels: Tensor) -> Tensor:
+        """[B, 3, 64, 64] -> what is seen in each cell and around it, [B, WIDTH, 8, 8]."""
         x = self.cells(F.relu(self.colours(pixels - 0.5)))
         for norm, window in zip(self.norms, self.windows, strict=True):
             x = x + window(F.relu(norm(x)))
-        x = F.relu(x)
+        return F.relu(x)
+
+    def answers(self, x: Tensor) -> dict[str, Tensor]:
+        """[B, WIDTH, 8, 8] -> logits by question."""
         pooled = torch.cat(
             (reduce(x, "b c h w -> b c", "mean"), reduce(x, "b c h w -> b c", "max")), 1
         )
         whole = self.picture(pooled).split(list(PICTURE.values()), dim=1)
-        where = rearrange(self.who(x), "b k h w -> b k (h w)")
+        who = self.who(x)
+        where = rearrange(who, "b k h w -> b k (h w)")
         here = where.logsumexp(-1)
         shares = where.softmax(-1)
         told = rearrange(self.figure(x), "b a h w -> b a (h w)")
@@ -72,6 +85,7 @@ class Probes(nn.Module):
         return {
             **dict(zip(PICTURE, whole, strict=True)),
             **dict(zip(FIGURE, each, strict=True)),
+            COLUMN: who.logsumexp(-2),
             "present": torch.stack((torch.zeros_like(here), here), dim=-1),
         }
 

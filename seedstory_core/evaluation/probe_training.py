@@ -17,7 +17,7 @@ from ..files import atomic_write_bytes
 from ..picture_world.palette import PALETTE
 from ..types import Progress, no_progress
 from .probe_data import Examples, draw_examples
-from .probe_net import FIGURE, IGNORE, PICTURE, Probes, probe_loss
+from .probe_net import COLUMN, FIGURE, IGNORE, NOTES, PICTURE, Probes, probe_loss
 
 SPECKLES = 0.02  # most of the pixels that may be wrong
 PATCHES = 3  # at most so many 3 x 3 squares of one wrong colour
@@ -33,7 +33,7 @@ class ProbeSettings:
     """
 
     pool: int = 60_000
-    steps: int = 3000
+    steps: int = 2500
     batch: int = 64
     lr: float = 3e-3
     unseen: int = 4000
@@ -96,7 +96,10 @@ def train_probes(
             group["lr"] = settings.lr * _rate(step, settings.steps)
         rows = torch.randint(0, len(pictures), (settings.batch,), generator=generator)
         pixels = to_pixels(speckle(pictures[rows], generator))
-        loss = probe_loss(probes(pixels), {name: value[rows] for name, value in labels.items()})
+        with torch.autocast("cpu", torch.bfloat16):
+            seen = probes.trunk(pixels)
+        asked = {name: value[rows] for name, value in labels.items()}
+        loss = probe_loss(probes.answers(seen.float()), asked)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(probes.parameters(), 1.0)
@@ -123,7 +126,7 @@ def accuracies(probes: Probes, examples: Examples, batch: int = 250) -> dict[str
 
     Questions without an answer are not counted.
     """
-    right = {name: [0, 0] for name in (*PICTURE, "present", *FIGURE)}
+    right = {name: [0, 0] for name in (*PICTURE, "present", COLUMN, *FIGURE)}
     whole = 0
     for start in range(0, len(examples), batch):
         pixels = to_pixels(torch.from_numpy(examples.pictures[start : start + batch]))
@@ -156,9 +159,10 @@ def make_probes(
     found = accuracies(probes, draw_examples(settings.unseen, seed + 1))
     notes = {
         "render": render_digest(),
-        "seed": str(seed),
-        "settings": json.dumps(vars(settings), sort_keys=True),
-        "accuracy": json.dumps({name: round(value, 5) for name, value in found.items()}),
+        "seed": seed,
+        "settings": vars(settings),
+        "accuracy": {name: round(value, 5) for name, value in found.items()},
     }
-    atomic_write_bytes(file, save(state, notes))
+    # one entry: the order of several changes from run to run
+    atomic_write_bytes(file, save(state, {NOTES: json.dumps(notes)}))
     return found

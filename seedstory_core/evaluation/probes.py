@@ -15,12 +15,13 @@ from ..errors import SeedStoryError
 from ..parts import load_strict
 from ..picture_world.scene import ACTIONS, MOODS, PLACES, PROPS, TIMES, WEATHERS
 from .painting import Pixels
-from .probe_net import SIDE, Probes
+from .probe_net import NOTES, SIDE, Probes
 from .sight import KNOWN, Figure, Sight
 
 SHIPPED = Path(__file__).with_name("probes.safetensors")
 MAX_FILE = 16 << 20  # bytes
 AT_ONCE = 250
+WRONG = (KeyError, TypeError, AttributeError)  # notes that are not ours
 
 
 class ProbeReader:
@@ -81,12 +82,13 @@ def open_probes(file: Path = SHIPPED) -> ProbeReader:
         raise SeedStoryError(f"There are no probes at {file}. {remake}")
     try:
         with safe_open(file, framework="pt") as opened:
-            notes = opened.metadata() or {}
+            notes = json.loads((opened.metadata() or {})[NOTES])
             state = {key: opened.get_tensor(key).float() for key in opened.keys()}
-        accuracy = {str(k): float(v) for k, v in json.loads(notes.get("accuracy", "{}")).items()}
-    except (SafetensorError, OSError, ValueError, AttributeError) as error:
+        accuracy = {str(name): float(share) for name, share in notes["accuracy"].items()}
+        drawing = notes["render"]
+    except (SafetensorError, OSError, ValueError, *WRONG) as error:
         raise SeedStoryError(f"The probes {file} are damaged ({error}). {remake}") from error
-    if notes.get("render") != render_digest():
+    if drawing != render_digest():
         raise SeedStoryError(
             f"The probes {file} were trained on drawings of another version of Picture World, so "
             f"they cannot judge this one. {remake}"
