@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...seedstory_core.ops import cast_ops
 from ...seedstory_core.painter.palette_vae import PaletteVae, PaletteVaeConfig
-from ...seedstory_core.parts import PartSpec
-from .parts import load_module, patcher_class
+from ...seedstory_core.parts import PartSpec, load_strict
+from .parts import load_module, patcher_class, read_weights_file
 
 BYTES = 4  # of a number in fp32
 
@@ -58,6 +59,20 @@ def load_palette_vae(config: PaletteVaeConfig, path: Path) -> Any:
     vae.memory_used_decode = lambda shape, dtype: shape[2] * shape[3] * cell
     vae.memory_used_encode = lambda shape, dtype: shape[2] * shape[3] * cell // config.factor**2
     return vae
+
+
+def sharpen_previews(latent_format: Any, config: PaletteVaeConfig, path: Path) -> None:
+    """Let samplers' live previews show the picture itself, by a decoder on the CPU.
+
+    Only newer hosts let a latent format prepare its latents; others mix ``rgb_factors``.
+    """
+    if not hasattr(latent_format, "latent_rgb_factors_reshape"):
+        return
+    decoder = PaletteVae(config, cast_ops).eval().requires_grad_(False)
+    load_strict(decoder, read_weights_file(path), str(path))  # mapped, so it costs no memory
+    latent_format.latent_rgb_factors_reshape = lambda x0: decoder.decode(x0[:1].float().cpu())
+    latent_format.latent_rgb_factors = torch.eye(3).tolist()
+    latent_format.latent_rgb_factors_bias = None
 
 
 def exact_colours(image: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from ...seedstory_core.schedule import SDXL as SDXL_SCHEDULER
 from ...seedstory_core.world import World
 from .layers import PlainLayers
 from .parts import patcher_class, read_weights_file
-from .vae import compression, load_vae, preview_factors
+from .vae import compression, load_vae, prepare_previews, preview_factors
 
 SDXL_CHANNELS = (320, 640, 1280)
 NORM_GROUPS = 32  # fixed in ComfyUI's UNet and autoencoder
@@ -43,6 +43,7 @@ def load_painter(world: World) -> tuple[Any, Any]:
         model = _load_sdxl(state, world)
     else:
         model = _load_small(state, config, world)
+        prepare_previews(model.model.latent_format, world)
     return model, load_vae(world) if "vae" in world.files else None
 
 

@@ -14,7 +14,7 @@ from ...seedstory_core.painter import palette_vae
 from ...seedstory_core.painter.palette_vae import PaletteVaeConfig
 from ...seedstory_core.parts import check_fit
 from ...seedstory_core.world import World
-from .palette import load_palette_vae
+from .palette import load_palette_vae, sharpen_previews
 from .parts import read_weights_file
 
 NORM_GROUPS = 32  # fixed in ComfyUI's autoencoder
@@ -33,6 +33,13 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"\.conv_shortcut\.", ".nin_shortcut."),
     (r"\.conv_norm_out\.", ".norm_out."),
 )
+
+
+def prepare_previews(latent_format: Any, world: World) -> None:
+    """Give a MODEL's latent format what live previews need, where the world's VAE can."""
+    config = (world.painter or {}).get("vae") or {}
+    if config.get("kind") == palette_vae.KIND and "vae" in world.files:
+        sharpen_previews(latent_format, PaletteVaeConfig.from_json(config), world.file("vae"))
 
 
 def load_vae(world: World) -> Any:
