@@ -180,9 +180,10 @@ def _wake(plot: Plot, state: State) -> list[Wish]:
 def _play(plot: Plot, state: State) -> list[Wish]:
     """Something to do; with the thing in play if there is one."""
     here = mix(plot.rng, state.here or (plot.lead,))
-    wishes = [Wish("do1", here[0]), Wish("say1", here[0])]
+    somebody = here[0]
+    wishes = [Wish("do1", somebody), Wish("say1", somebody)]
     if len(here) > 1:
-        wishes += [Wish("do2", here[0], here[1], here)] * 3
+        wishes += [Wish("do2", somebody, here[1], here)] * 3
     if state.holder:
         others = [name for name in here if name != state.holder]
         wishes += [Wish("has", state.holder, prop=state.prop)] * 3
@@ -191,7 +192,7 @@ def _play(plot: Plot, state: State) -> list[Wish]:
     elif state.lost:
         return _search(plot, state)
     elif state.prop:
-        wishes += [Wish("lies1", here[0], prop=state.prop), Wish("lies0", prop=state.prop)]
+        wishes += [Wish("lies1", somebody, prop=state.prop), Wish("lies0", prop=state.prop)]
     return wishes
 
 
