@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.evaluation.evaluate import Judge, paint_settings
 from seedstory_core.evaluation.painting import PanelPainter, shrink

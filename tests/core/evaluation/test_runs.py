@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,11 +35,12 @@ def plan_of(judge: Judge, mode: str = TOLD, **changes: object) -> Plan:
 
 
 def same(one: ToldStory, two: ToldStory) -> bool:
+    """Told again with other rows in the cache, sums differ by rounding."""
     assert one.pictures is not None and two.pictures is not None
     return (
         (one.captions, one.end, one.number) == (two.captions, two.end, two.number)
-        and torch.equal(one.features, two.features)
-        and (one.pictures == two.pictures).all()
+        and torch.allclose(one.features, two.features, atol=1e-4)
+        and np.abs(one.pictures.astype(int) - two.pictures).max() <= 2
     )
 
 
