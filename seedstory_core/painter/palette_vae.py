@@ -145,21 +145,6 @@ def _wrong(name: str, got: object, expected: str) -> SeedStoryError:
     )
 
 
-def preview_factors(latents: Tensor, pixels: Tensor) -> dict[str, Any]:
-    """The settings ``rgb_factors`` and ``rgb_bias`` that fit examples best, by least squares.
-
-    Args:
-        latents: [B, C, h, w] as encoded.
-        pixels: the same pictures in the world's own size, [B, 3, H, W] of -1..1.
-    """
-    colours = F.adaptive_avg_pool2d(pixels.double(), list(latents.shape[-2:]))
-    known = rearrange(latents.double(), "b c h w -> (b h w) c")
-    known = torch.cat([known, known.new_ones(len(known), 1)], 1)
-    found = torch.linalg.lstsq(known, rearrange(colours, "b c h w -> (b h w) c")).solution
-    *factors, bias = [[round(v, 5) for v in row] for row in found.tolist()]
-    return {"rgb_factors": factors, "rgb_bias": bias}
-
-
 class ResidualBlock(nn.Module):
     """Two normed 3x3 convolutions beside the identity."""
 

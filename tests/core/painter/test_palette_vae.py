@@ -11,7 +11,7 @@ from einops import repeat
 
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.ops import cast_ops
-from seedstory_core.painter.palette_vae import PaletteVae, PaletteVaeConfig, preview_factors
+from seedstory_core.painter.palette_vae import PaletteVae, PaletteVaeConfig
 
 PALETTE = ((0, 0, 0), (255, 255, 255), (13, 200, 77), (1, 2, 254), (128, 127, 3))
 CONFIG = PaletteVaeConfig(PALETTE, patch=4, width=32, blocks=1, latent_channels=4, enlarge=3)
@@ -102,17 +102,6 @@ def test_weights_in_half_precision_are_cast_where_they_are_used(vae: PaletteVae)
     native = pictures(1)
     wanted = vae.encode_native(native)
     torch.testing.assert_close(other.encode_native(native), wanted, atol=1e-1, rtol=1e-2)
-
-
-def test_preview_factors_find_a_linear_law() -> None:
-    factors, bias = torch.randn(4, 3), torch.randn(3)
-    latents = torch.randn(8, 4, 2, 4)
-    cells = (latents.movedim(1, -1) @ factors + bias).movedim(-1, 1)
-    pixels = repeat(cells, "b c h w -> b c (h p) (w q)", p=4, q=4)
-    found = preview_factors(latents, pixels)
-    torch.testing.assert_close(torch.tensor(found["rgb_factors"]), factors, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(torch.tensor(found["rgb_bias"]), bias, atol=1e-4, rtol=1e-4)
-    assert PaletteVaeConfig.from_json(CONFIG.to_json() | found).rgb_factors
 
 
 def test_sides_must_be_multiples_of_the_factor(vae: PaletteVae) -> None:
