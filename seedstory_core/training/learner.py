@@ -9,7 +9,6 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.attention
@@ -36,6 +35,7 @@ _TRAINED = StateDictOptions(
     full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False
 )
 BETWEEN = " of "  # in the names of the optimiser's tensors
+_SHARD = StateDictOptions(ignore_frozen_params=True, strict=False)
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
@@ -134,7 +134,9 @@ class Learner:
                 torch._foreach_copy_(self.trained, kept)
 
     def check(self) -> dict[str, float]:
-        """The stage's held-out figures with the averaged weights."""
+        """The stage's held-out figures with the averaged weights; none of sharded ones."""
+        if self._blank is not None:
+            return {}
         module = self.accelerator.unwrap_model(self.model)
         with self.averaged(), torch.no_grad():
             self.model.eval()
@@ -151,10 +153,10 @@ class Learner:
                 averages = get_model_state_dict(self.model, options=_TRAINED)
                 tensors["ema"] = checkpoint.own_memory(averages)
             # The first dict may share memory with the weights that were exchanged and put back.
-        moments = self._optimizer_state()["state"]
+        moments = get_optimizer_state_dict(self.model, self._inner, options=_TRAINED)
         tensors["optimizer"] = {
             f"{key}{BETWEEN}{name}": value
-            for name, values in moments.items()
+            for name, values in moments.get("state", {}).items()
             for key, value in values.items()
         }
         if self.accelerator.is_main_process:
@@ -174,11 +176,13 @@ class Learner:
                 with torch.no_grad():
                     torch._foreach_copy_(self.ema, self.trained)
             self._set(tensors["model"])
-            state = self._optimizer_state()
+            moments: dict[str, dict[str, Tensor]] = {}
             for full, value in tensors["optimizer"].items():
                 key, name = full.split(BETWEEN)
-                state["state"][name][key] = value
-            set_optimizer_state_dict(self.model, self.optimizer.optimizer, state, options=_TRAINED)
+                moments.setdefault(name, {})[key] = value
+            own = get_optimizer_state_dict(self.model, self._inner, options=_SHARD)
+            state = {"state": moments, "param_groups": own["param_groups"]}
+            set_optimizer_state_dict(self.model, self._inner, state, options=_TRAINED)
         except (KeyError, RuntimeError, ValueError) as error:
             raise SeedStoryError(
                 f"The checkpoint {path} does not fit the recipe ({error}). Use the recipe and the "
@@ -187,17 +191,17 @@ class Learner:
         return step
 
     def _set(self, state: dict[str, Tensor]) -> None:
-        wanted = get_model_state_dict(self.model, options=_TRAINED)
-        if {name: value.shape for name, value in wanted.items()} != {
+        wanted = get_model_state_dict(self.model, options=_TRAINED)  # empty but on the first
+        differs = {name: value.shape for name, value in wanted.items()} != {
             name: value.shape for name, value in state.items()
-        }:
+        }
+        if self.anywhere(differs and self.accelerator.is_main_process):
             raise ValueError("other parameters or other sizes")
         set_model_state_dict(self.model, state, options=_TRAINED)
 
-    def _optimizer_state(self) -> dict[str, Any]:
-        """``{"state": {parameter: {key: tensor}}, "param_groups": [...]}``."""
-        optimizer = self.optimizer.optimizer
-        return dict(get_optimizer_state_dict(self.model, optimizer, options=_TRAINED))
+    @property
+    def _inner(self) -> torch.optim.Optimizer:
+        return self.optimizer.optimizer
 
     def write_results(self, folder: Path) -> list[Path]:
         """The stage's result files, from the averaged weights; [] but on the first process."""
