@@ -276,7 +276,7 @@ def build(job: Job) -> DetokenizerStage:
     """Stage 1 for a run whose stage 0 has ended."""
     settings = job.settings(NAME)
     train = pairs_of(job, settings.option("split", "train"))
-    held_out = [pairs_of(job, split) for split in held_out_splits(job, settings.option("check", CHECKED))]
+    held_out = [pairs_of(job, split) for split in held_out_splits(job, settings)]
     side = job.recipe.native_size * enlargement(job)
     return DetokenizerStage(
         new_painter(job, settings, side),
