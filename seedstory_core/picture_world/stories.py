@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .captions import Sentence
-from .chance import pick
+from .chance import mix, pick
 from .effects import State
 from .follow_ups import follow_up
 from .meaning import Told, understand
 from .plots import Plot
 from .scene import CAST, Scene
 from .splits import SPLITS, scene_is_held_out
-from .steps import Wish
+from .steps import STEPS, Wish
 from .wording import Wording, says_twice
 
 MAX_WORDS = 24
@@ -22,7 +22,10 @@ MAX_WORDS = 24
 #: eight panels never has to guess.
 STALE = {"place": 5, "time": 5, "weather": 5, "prop": 3}
 _TWO_SENTENCES = 0.62
-_ATTEMPTS, _STEPS, _TRIES, _ENOUGH = 50, 30, 60, 3
+_ATTEMPTS, _STEPS, _TRIES, _ENOUGH = 10, 30, 60, 3
+#: Now and then a story runs into a corner, mostly where all that could come next is held out. It
+#: begins anew; after so many attempts it rather takes any step out of the corner.
+_STRICT_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def tell(
     """
     assert split in SPLITS and panels > 0 and cast, (split, panels, cast)
     for attempt in range(_ATTEMPTS):
-        teller = _Teller(random.Random(f"{split}/{seed}/{attempt}"), split, cast)
+        rng = random.Random(f"{split}/{seed}/{attempt}")
+        teller = _Teller(rng, split, cast, strict=attempt < _STRICT_ATTEMPTS)
         scripts = []
         while len(scripts) < panels and (script := teller.panel()):
             scripts.append(script)
@@ -65,8 +69,8 @@ class _Candidate:
 class _Teller:
     """Tells one story, panel by panel: tries several tellings of a step and tells the best."""
 
-    def __init__(self, rng: random.Random, split: str, cast: Sequence[str]) -> None:
-        self.rng, self.split = rng, split
+    def __init__(self, rng: random.Random, split: str, cast: Sequence[str], strict: bool) -> None:
+        self.rng, self.split, self.strict = rng, split, strict
         self.plot, self.wording = Plot(rng, cast), Wording(rng)
         self.state = State()
         self.captions: set[str] = set()
@@ -89,6 +93,14 @@ class _Teller:
     def _step(self) -> _Candidate | None:
         for _ in range(_STEPS):
             wishes = self.plot.wishes(self.plot.next_step(self.state), self.state)
+            best = self._best(wishes, self.state) if wishes else None
+            if best is not None:
+                return best
+        return None if self.strict else self._way_out()
+
+    def _way_out(self) -> _Candidate | None:
+        for step in mix(self.rng, tuple(STEPS)):
+            wishes = self.plot.wishes(step, self.state)
             best = self._best(wishes, self.state) if wishes else None
             if best is not None:
                 return best
@@ -146,7 +158,7 @@ class _Teller:
             age = self.wording.age(what)
             if what in named:
                 score += 1.5 * (age >= limit - 1)
-            elif age > limit + 1:
+            elif age > limit + 1 and self.strict:
                 return None
             elif age >= limit:
                 score -= 4

@@ -141,6 +141,17 @@ def test_stories_go_on_as_long_as_asked():
     assert len({panel.caption for panel in story}) >= 270
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_very_long_story_finds_its_way_out_of_every_corner(split: str):
+    story = tell(5, 4000, split)
+    reader = CaptionReader()
+    for panel in story:
+        reading = reader.read(panel.caption)
+        assert reading.scene == panel.scene and not reading.problems
+    assert len({panel.caption for panel in story}) >= 3600
+
+
 def test_a_story_is_the_beginning_of_a_longer_one():
     assert tell(3, 25)[:10] == tell(3, 10)
 
