@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ from ..painter import open_painter
 from ..sampling import Nucleus, Sampling, describe, with_temperature
 from ..sampling import restore as restore_sampling
 from ..types import PaintSettings, Progress, no_progress
-from ..world import World
+from ..world import PAINTING, World
 from . import references as refs
 from .damage import untrained
 from .judge import PanelVerdict, differences, judge_panels, read_captions, shares
@@ -95,7 +97,9 @@ class Judge:
         self.device, self.dtype = device or torch.device("cpu"), dtype
         self.engine = open_engine(world, local_host(self.device, dtype))
         painter = open_painter(world, None, self.device, dtype, self.engine.unet_patch())
-        self.painter = PanelPainter(self.engine, painter, paint_settings(world), _hash(world))
+        self.painter = PanelPainter(
+            self.engine, painter, paint_settings(world), painter_identity(world)
+        )
 
     def run(
         self, plan: Plan, starts: Sequence[Start], name: str, progress: Progress = no_progress
@@ -283,11 +287,9 @@ def policy_name(policy: ContextPolicy) -> str:
     return "-".join([str(fields["class"]).lower(), *values])
 
 
-def _hash(world: World) -> str:
+def painter_identity(world: World) -> str:
     """Tells painters apart: the hashes of the files that paint, and how they are used."""
-    files = {
-        role: world.files[role].sha256
-        for role in ("detokenizer", "unet", "vae")
-        if role in world.files
-    }
-    return f"{sorted(files.items())} {dict(world.defaults.get('paint', {}))}"
+    files = {role: file.sha256 for role, file in world.files.items() if role in PAINTING}
+    used = [dict(world.painter or {}), world.defaults.get("paint"), world.panel_size]
+    body = json.dumps([files, used], sort_keys=True, default=dict)
+    return hashlib.sha256(body.encode()).hexdigest()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seedstory_core.errors import SeedStoryError
-from seedstory_core.evaluation.evaluate import Judge, paint_settings
+from seedstory_core.evaluation.evaluate import Judge, paint_settings, painter_identity
 from seedstory_core.evaluation.painting import PanelPainter, shrink
 from seedstory_core.images import enlarge
 from seedstory_core.types import ImageFeatures, PaintSettings
@@ -91,4 +91,21 @@ def test_the_worlds_own_settings(world: World, judge: Judge, tmp_path: Path) -> 
     own: Mapping[str, object] = {"paint": {"steps": 3, "guidance": 1}}
     changed = paint_settings(replace(world, defaults=own))
     assert (changed.steps, changed.guidance) == (3, 1)
-    assert isinstance(judge.painter, PanelPainter) and isinstance(judge.painter.identity, str)
+    assert isinstance(judge.painter, PanelPainter)
+
+
+def test_painters_are_told_apart(world: World) -> None:
+    """By their files, their colours and their steps; not by what tells."""
+    other = replace(world.files["vae"], sha256="0" * 64)
+    llm = replace(world.files["llm"], sha256="0" * 64)
+    assert world.painter is not None
+    changes: list[tuple[str, object, bool]] = [
+        ("files", {**world.files, "vae": other}, True),
+        ("files", {**world.files, "llm": llm}, False),
+        ("painter", {**world.painter, "vae": {"palette": [[0, 0, 0]]}}, True),
+        ("defaults", {"paint": {"steps": 3}}, True),
+        ("title", "Another", False),
+    ]
+    for name, value, differs in changes:
+        changed = replace(world, **{name: value})  # type: ignore[arg-type]
+        assert (painter_identity(changed) != painter_identity(world)) == differs, name
