@@ -1,0 +1,301 @@
+"""Your own series: a world learns new pictures and captions, and keeps what it knew.
+
+The steps: the base world rehearses (tells and paints its own stories), all pictures are encoded by
+its frozen encoders, the LLM learns by adapters, the de-tokenizer learns to paint what it says, and
+a new world is written. Every step is kept, so that a stopped adaptation goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..engines.seed_story.conditioning import UNET
+from ..engines.seed_story.config import SeedStoryConfig
+from ..engines.seed_story.engine import NAME as ENGINE
+from ..engines.seed_story.prompt import Vocabulary
+from ..engines.seed_story.tokenizer import Tokenizer
+from ..errors import SeedStoryError
+from ..files import atomic_write_json
+from ..hosts import read_part
+from ..parts import PartSpec
+from ..world import World
+from .adapt_data import Lessons, digest_of_data, first_panels, joined, open_series
+from .adapt_encode import Encoded, encode
+from .adapt_settings import AdaptSettings
+from .adapt_stages import (
+    PAINTING,
+    TELLING,
+    MixedTelling,
+    TellStage,
+    open_painting,
+    open_telling,
+    paint_stage,
+    painting_recipe,
+    told_rows,
+)
+from .adapted_world import refuse_existing, write_adapted
+from .data import Stories, open_data
+from .detokenizer import Pairs
+from .loop import train
+from .metrics import read_metrics
+from .rehearsal import rehearse
+from .stage import Progress, Stage
+from .windows import Scripts
+
+PLAN = "adaptation.json"
+CHANGES = "changes"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """One adaptation.
+
+    Attributes:
+        out: folder of the new world. ``run``: of caches and checkpoints.
+        replay_data: stories of the base world to rehearse instead of its own telling.
+        base: SDXL base, for worlds without a painter of their own.
+        report: called as ``report(step)`` when a step begins; gives the `Progress` of that step.
+        frugal: as estimated.
+        cpu: stay on the CPU even where there is a GPU.
+    """
+
+    world: World
+    data: Path
+    out: Path
+    run: Path
+    settings: AdaptSettings
+    report: Callable[[str], Progress]
+    device: torch.device = torch.device("cpu")
+    frugal: bool = False
+    replay_data: Path | None = None
+    base: Path | None = None
+    cpu: bool = False
+
+    def adapt(self, max_steps: int | None = None) -> bool:
+        """Run it to its end; False if ``max_steps`` (of each stage) ended it before.
+
+        Raises:
+            SeedStoryError: the data, the world or the folders do not do; nothing is half written.
+            KeyboardInterrupt: stopped; the same call goes on.
+        """
+        config, words = open_words(self.world)
+        refuse_existing(self.out)
+        series = open_series(self.data, words)
+        self._claim(series)
+        rehearsed = self._rehearsed()
+        lessons = joined(series, rehearsed)
+        encoded = encode(
+            self.world,
+            lessons.stories,
+            self.run / "cache",
+            self.device,
+            self.report("encoding"),
+            self.base,
+        )
+        told = self._tell(config, words, lessons, encoded, max_steps)
+        if told is None:
+            return False
+        painted: Mapping[str, Tensor] | None = {}
+        if self.settings.paint_steps:
+            painted = self._paint(config, words, lessons, encoded, told, max_steps)
+        if painted is None:
+            return False
+        if is_first_process():
+            about = self._provenance(series, lessons)
+            write_adapted(self.world, self.out, told, painted, encoded.zero, series, about)
+        return True
+
+    def _claim(self, series: Stories) -> None:
+        """Refuse a run folder of another adaptation."""
+        plan = {
+            "base": digest_of_files(self.world),
+            "data": digest_of_data(series),
+            "replay_data": None if self.replay_data is None else str(self.replay_data.resolve()),
+            "settings": json.loads(json.dumps(asdict(self.settings))),
+            "frugal": self.frugal,
+        }
+        path = self.run / PLAN
+        if path.is_file():
+            if json.loads(path.read_text(encoding="utf-8")) != plan:
+                raise SeedStoryError(
+                    f"{self.run} belongs to another adaptation (other data, base or settings). "
+                    "Repeat the command it was begun with, or delete that folder to begin anew."
+                )
+            return
+        if self.run.exists() and any(self.run.iterdir()):
+            raise SeedStoryError(f"{self.run} holds other files. Give --run another folder.")
+        atomic_write_json(path, plan)
+
+    def _rehearsed(self) -> Stories | None:
+        panels = self.settings.replay
+        if not panels:
+            return None
+        if self.replay_data is not None:
+            return first_panels(open_data(self.replay_data, "train"), panels)
+        return rehearse(
+            self.world,
+            self.run / "rehearsal",
+            panels,
+            self.settings.seed,
+            self.device,
+            self.report("rehearsal"),
+            self.base,
+        )
+
+    def _tell(
+        self,
+        config: SeedStoryConfig,
+        words: Vocabulary,
+        lessons: Lessons,
+        encoded: Encoded,
+        max_steps: int | None,
+    ) -> Mapping[str, Tensor] | None:
+        """Changes of the LLM; None if the training has not ended."""
+
+        def build() -> Stage:
+            stage = self.settings.telling(self.frugal)
+            scripts = Scripts(words, lessons.stories)
+            mixed = MixedTelling(
+                scripts, encoded.features, stage, lessons.tales, self.settings.share
+            )
+            module = open_telling(self.world, config, self.settings, self.frugal)
+            return TellStage(module, stage, mixed)
+
+        return self._trained(TELLING, build, max_steps)
+
+    def _paint(
+        self,
+        config: SeedStoryConfig,
+        words: Vocabulary,
+        lessons: Lessons,
+        encoded: Encoded,
+        told: Mapping[str, Tensor],
+        max_steps: int | None,
+    ) -> Mapping[str, Tensor] | None:
+        """Changes of de-tokenizer and UNet; None if the training has not ended."""
+
+        def build() -> Stage:
+            stage = self.settings.telling(self.frugal)
+            mixed = MixedTelling(
+                Scripts(words, lessons.stories), encoded.features, stage, lessons.tales, 0.0
+            )
+            module = open_telling(self.world, config, self.settings, self.frugal, told)
+            self.report("features told")
+            starts = lessons.stories.starts
+            rows = told_rows(module, mixed, starts, self.settings.window, self.device)
+            del module
+            patch = unet_patch(self.world)
+            painter = open_painting(
+                self.world, config, self.settings, self.frugal, patch, self.base
+            )
+            pairs = Pairs(encoded.features, encoded.latents, None)
+            recipe = painting_recipe(self.world, config)
+            return paint_stage(
+                painter, self.settings, self.frugal, recipe, pairs, encoded.zero, rows, lessons
+            )
+
+        return self._trained(PAINTING, build, max_steps)
+
+    def _trained(
+        self, name: str, build: Callable[[], Stage], max_steps: int | None
+    ) -> Mapping[str, Tensor] | None:
+        folder = self.run / name
+        path = folder / f"{CHANGES}.safetensors"
+        if not path.is_file():
+            stage = build()
+            settings = stage.settings  # pyright: ignore[reportAttributeAccessIssue]
+            self._note(folder, stage)
+            progress = self.report("LLM" if name == TELLING else "de-tokenizer")
+            train(stage, settings, folder, progress=progress, max_steps=max_steps, cpu=self.cpu)
+        wait_for_everyone()
+        return load_file(path) if path.is_file() else None
+
+    def _note(self, folder: Path, stage: Stage) -> None:
+        """The figures before the first step, once."""
+        path = folder / "before.json"
+        if not path.is_file() and is_first_process():
+            module = stage.module.to(self.device).eval()
+            atomic_write_json(path, stage.check(module))
+            module.train()
+
+    def _provenance(self, series: Stories, lessons: Lessons) -> dict[str, Any]:
+        figures = {}
+        for name in (TELLING, PAINTING):
+            folder = self.run / name
+            if (folder / "before.json").is_file():
+                before = json.loads((folder / "before.json").read_text(encoding="utf-8"))
+                lines = [line for line in read_metrics(folder) if "new_loss" in line]
+                last = lines[-1] if lines else {}
+                after = {key: value for key, value in last.items() if key in before}
+                figures[name] = {"before": before, "after": after}
+        return {
+            "made_by": "seedstory train adapt",
+            "base": {
+                "title": self.world.title,
+                "digest": self.world.digest,
+                "files": digest_of_files(self.world),
+                "provenance": dict(self.world.provenance),
+            },
+            "data": {
+                "pictures": lessons.new,
+                "stories": lessons.tales,
+                "sha256": digest_of_data(series),
+            },
+            "rehearsed": lessons.rehearsed,
+            "settings": json.loads(json.dumps(asdict(self.settings))),
+            "frugal": self.frugal,
+            "torch": str(torch.__version__),
+            "figures": figures,
+        }
+
+
+def open_words(world: World) -> tuple[SeedStoryConfig, Vocabulary]:
+    """Sizes and vocabulary of a world that can be adapted.
+
+    Raises:
+        SeedStoryError: it is of another engine.
+    """
+    if world.engine != ENGINE:
+        raise SeedStoryError(
+            f"World {world.name!r} is of the engine {world.engine!r}; only worlds of {ENGINE!r} "
+            "can be adapted."
+        )
+    config = SeedStoryConfig.from_json(world.sizes)
+    roles = ("tokenizer.added_tokens", "tokenizer.config", "tokenizer.special_tokens_map")
+    files = [world.file(role) if role in world.files else None for role in roles]
+    tokenizer = Tokenizer(world.file("tokenizer.model"), *files)
+    return config, Vocabulary(tokenizer, config.image_tokens, config.llm.vocab)
+
+
+def unet_patch(world: World) -> dict[str, Tensor]:
+    """The tensors of the UNet that the world changes; {} where it brings the whole."""
+    nothing: Any = partial(AssertionError, "only read")
+    return read_part(PartSpec("unet patch", nothing, world.file("detokenizer"), UNET))
+
+
+def digest_of_files(world: World) -> str:
+    """A digest of all files of a world, painting ones too."""
+    from .cache import key_of
+
+    return key_of(*(f"{role} {entry.sha256}" for role, entry in sorted(world.files.items())))
+
+
+def is_first_process() -> bool:
+    from accelerate import PartialState
+
+    return PartialState().is_main_process
+
+
+def wait_for_everyone() -> None:
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()

@@ -1,0 +1,268 @@
+"""Stages B and C of an adaptation: the LLM by adapters, then what its pictures are painted with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..engines.seed_story.config import SeedStoryConfig
+from ..engines.seed_story.detokenizer import Detokenizer
+from ..engines.seed_story.mllm import Mllm
+from ..engines.seed_story.parts import part_specs
+from ..hosts import read_part
+from ..painter import open_painter, overlay
+from ..parts import load_strict
+from ..world import World
+from .adapt_data import Lessons
+from .adapt_modules import LORA, choose_painted, choose_told, painter_class
+from .adapt_settings import AdaptSettings
+from .cache import Rows, Shuffled
+from .detokenizer import DetokenizerStage, PainterModule, Pairs
+from .llm import LlmStage, Telling, TellingModule
+from .lora import add_lora
+from .recipe import Recipe, StageSettings
+from .stage import generator_of
+from .told import plan
+from .windows import Scripts, Window
+
+CHECKED = 8  # windows of each kind
+TELLING, PAINTING = "llm", "detokenizer"
+UP, DOWN = "lora_B.default.weight", "lora_A.default.weight"
+SCALE = 2.0  # alpha / rank of the adapters
+
+
+class MixedTelling(Telling):
+    """`Telling` with a share of rehearsed stories in every batch."""
+
+    def __init__(
+        self, scripts: Scripts, features: Rows, settings: StageSettings, tales: int, share: float
+    ) -> None:
+        super().__init__(scripts, features, settings)
+        self._kinds = (self._long[self._long < tales], self._long[self._long >= tales])
+        self._share = share if len(self._kinds[1]) else 0.0
+
+    def draw(self, count: int, draw: torch.Generator) -> list[Window]:
+        """Random windows of random stories, rehearsed ones for a share of them."""
+        rehearsed = torch.rand(count, generator=draw) < self._share
+        return [self.draw_of(int(kind), draw) for kind in rehearsed]
+
+    def draw_of(self, kind: int, draw: torch.Generator) -> Window:
+        """A random window of the new stories (0) or of the rehearsed ones (1)."""
+        stories = self._kinds[kind]
+        number = int(torch.randint(len(stories), (1,), generator=draw))
+        early, unit = torch.rand(2, generator=draw).tolist()
+        return self._window(int(stories[number]), early, unit)
+
+    def kinds(self) -> dict[str, int]:
+        """Names of the kinds there are, for figures."""
+        both = {"new": 0, "rehearsed": 1}
+        return {name: kind for name, kind in both.items() if len(self._kinds[kind])}
+
+
+class TellStage(LlmStage):
+    """The LLM with adapters; its result is what changed, not the whole."""
+
+    def __init__(self, module: TellingModule, settings: StageSettings, train: MixedTelling) -> None:
+        super().__init__(module, settings, train)
+        self.mixed = train
+
+    @torch.no_grad()
+    def check(self, module: nn.Module) -> dict[str, float]:
+        """Losses on windows of each kind, always the same ones."""
+        device, figures = next(module.parameters()).device, {}
+        for name, kind in self.mixed.kinds().items():
+            draw = generator_of(self.settings.seed, "check", name)
+            windows = [self.mixed.draw_of(kind, draw) for _ in range(CHECKED)]
+            batch = {key: value.to(device) for key, value in self.mixed.batch(windows).items()}
+            figures |= {f"{name}_{key}": float(value) for key, value in module(batch).items()}
+        return figures
+
+    def result(self, module: nn.Module) -> dict[str, Mapping[str, Tensor]]:
+        """``{"changes": {name: tensor}}``: adapters as ``<name>.down`` and ``.up``, else wholes."""
+        assert isinstance(module, TellingModule)
+        return {"changes": changes_of(module.mllm)}
+
+
+def changes_of(mllm: Mllm) -> dict[str, Tensor]:
+    """What training may have changed, under the engine's names."""
+    changed = {}
+    for name, value in mllm.named_parameters():
+        if LORA in name:
+            layer, _, _ = name.partition(LORA)
+            changed[f"{layer}.weight.{'up' if name.endswith(UP) else 'down'}"] = value
+        elif value.requires_grad:
+            changed[name] = value
+    return changed
+
+
+def merged(name: str, base: Tensor, changes: Mapping[str, Tensor]) -> Tensor:
+    """A tensor of the base with its change, in the base's dtype, summed in fp32."""
+    if f"{name}.up" in changes:
+        up, down = changes[f"{name}.up"].float(), changes[f"{name}.down"].float()
+        return torch.addmm(base.float(), up, down, alpha=SCALE).to(base.dtype)
+    return changes.get(name, base).to(base.dtype)
+
+
+def open_telling(
+    world: World,
+    config: SeedStoryConfig,
+    settings: AdaptSettings,
+    frugal: bool,
+    changes: Mapping[str, Tensor] | None = None,
+) -> TellingModule:
+    """The world's LLM: with adapters to be trained, or with ``changes`` merged and frozen."""
+    spec = next(spec for spec in part_specs(world, config) if spec.name == "llm")
+    with torch.device("meta"):
+        mllm = Mllm(config)
+    dtype = torch.bfloat16 if frugal else torch.float32
+    state = read_part(spec)
+    if changes is not None:
+        state = {name: merged(name, value, changes) for name, value in state.items()}
+    load_strict(mllm, {name: value.to(dtype) for name, value in state.items()}, str(spec.weights))
+    if changes is not None:
+        return TellingModule(mllm.requires_grad_(False).eval())
+    add_lora(mllm, {"r": settings.rank, "alpha": int(SCALE * settings.rank), "dropout": 0.0})
+    choose_told(mllm, settings)
+    _trained_in_fp32(mllm)
+    return TellingModule(mllm, save_memory=frugal)
+
+
+@torch.no_grad()
+def told_rows(
+    module: TellingModule, telling: Telling, starts: list[int], panels: int, device: torch.device
+) -> Tensor:
+    """What the LLM says each picture is, fp16 [N, L, D]; of first panels the true features."""
+    module = module.to(device).eval()
+    rows = telling.features.take(torch.arange(starts[-1]))
+    for kept in plan(starts, panels, max(1, panels // 2)):
+        batch = telling.batch([kept.window])
+        batch = {name: value.to(device) for name, value in batch.items()}
+        answers = module.answers(module.hidden(batch), batch).float().cpu()
+        rows[kept.first : kept.end] = answers[kept.first - kept.window.first - 1 :]
+    return rows.half()
+
+
+class PaintStage(DetokenizerStage):
+    """`DetokenizerStage` on true and told features, with a share of rehearsed pictures."""
+
+    def __init__(self, *args: Any, told: Tensor, lessons: Lessons, adapt: AdaptSettings) -> None:
+        super().__init__(*args, name=PAINTING)
+        self._told, self._lessons, self._adapt = told, lessons, adapt
+        self._order = _MixedOrder(lessons, adapt)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def features(self, places: Tensor, share: Tensor) -> Tensor:
+        """Told features for a share of the pictures, true ones for the others."""
+        told = rearrange(share < self._adapt.told, "b -> b 1 1")
+        return torch.where(told, self._told[places].float(), self.train.features.take(places))
+
+    @torch.no_grad()
+    def check(self, module: nn.Module) -> dict[str, float]:
+        """The loss on pictures of each kind from told features, the same noise every time."""
+        assert isinstance(module, PainterModule)
+        device, new, every = module.shares.device, self._lessons.new, len(self._lessons.stories)
+        figures = {}
+        for name, first, end in (("new", 0, new), ("rehearsed", new, every)):
+            if first == end:
+                continue
+            draw = generator_of(self.settings.seed, "check", name)
+            places = torch.randint(first, end, (4 * CHECKED,), generator=draw)
+            shape = (len(places), *self.train.latents.shape)
+            batch = {
+                "latents": self.train.latents.take(places),
+                "noise": torch.randn(shape, generator=draw),
+                "times": torch.arange(len(places)) * len(module.shares) // len(places),
+                "features": self._told[places].float(),
+            }
+            scalars = [
+                module({key: value[at : at + 1].to(device) for key, value in batch.items()})
+                for at in range(len(places))
+            ]
+            figures[f"{name}_loss"] = sum(float(one["loss"]) for one in scalars) / len(scalars)
+        return figures
+
+    def result(self, module: nn.Module) -> dict[str, Mapping[str, Tensor]]:
+        """``{"changes": ...}``: ``detokenizer.*`` and ``unet.*`` that were trained."""
+        trained = {name: v for name, v in module.named_parameters() if v.requires_grad}
+        return {"changes": trained}
+
+
+class _MixedOrder:
+    """New pictures and rehearsed ones, each kind shuffled by itself."""
+
+    def __init__(self, lessons: Lessons, settings: AdaptSettings) -> None:
+        self._new = Shuffled(lessons.new, settings.seed, PAINTING, "new")
+        self._first = lessons.new
+        share = settings.share if lessons.rehearsed else 0.0
+        self._rehearsed = Shuffled(max(1, lessons.rehearsed), settings.seed, PAINTING, "rehearsed")
+        self._count = round(share * settings.paint_batch)
+
+    def take(self, step: int, batch: int) -> Tensor:
+        """The places of batch number ``step``, int64 [batch]."""
+        old = min(self._count, batch - 1)
+        new = self._new.take(step, batch - old)
+        return torch.cat((new, self._first + self._rehearsed.take(step, old))) if old else new
+
+
+def open_painting(
+    world: World,
+    config: SeedStoryConfig,
+    settings: AdaptSettings,
+    frugal: bool,
+    patch: Mapping[str, Tensor],
+    base: Path | None = None,
+) -> PainterModule:
+    """The world's de-tokenizer and UNet, to be trained.
+
+    Args:
+        patch: `Engine.unet_patch` of the world.
+    """
+    spec = next(spec for spec in part_specs(world, config) if spec.name == "detokenizer")
+    with torch.device("meta"):
+        pen = Detokenizer(config.detokenizer)
+    load_strict(pen, read_part(spec), str(spec.weights))
+    painter = open_painter(world, base)
+    unet = painter.unet
+    overlay(unet, patch, str(base or world.root))
+    kind = painter_class(painter.scheduler)
+    module = kind(pen, unet, painter.scheduler, world.panel_size[0])
+    module = nn.Module.to(module, dtype=torch.bfloat16 if frugal else torch.float32)
+    module.shares, module.time_ids = module.shares.float(), module.time_ids.float()
+    choose_painted(module, settings)
+    _trained_in_fp32(module)
+    if frugal:
+        unet.enable_gradient_checkpointing()
+    return module
+
+
+def painting_recipe(world: World, config: SeedStoryConfig) -> Recipe:
+    """What `DetokenizerStage` asks a recipe for."""
+    painter = world.painter or {}
+    return Recipe(config, {}, dict(painter.get("unet", {})), dict(painter.get("scheduler", {})), {})
+
+
+def paint_stage(
+    module: PainterModule,
+    settings: AdaptSettings,
+    frugal: bool,
+    recipe: Recipe,
+    pairs: Pairs,
+    zero: Tensor,
+    told: Tensor,
+    lessons: Lessons,
+) -> PaintStage:
+    stage = settings.painting(frugal)
+    return PaintStage(
+        module, stage, recipe, pairs, zero, told=told, lessons=lessons, adapt=settings
+    )
+
+
+def _trained_in_fp32(module: nn.Module) -> None:
+    for value in module.parameters():
+        value.requires_grad_(value.requires_grad)
+        if value.requires_grad:
+            value.data = value.data.float()

@@ -1,0 +1,212 @@
+"""Writes the adapted world: a copy of its base with what was learnt, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..engines.seed_story.conditioning import NEGATIVE, UNET
+from ..engines.seed_story.config import SeedStoryConfig
+from ..engines.seed_story.detokenizer import Detokenizer
+from ..errors import SeedStoryError
+from ..files import PART, disk_guard, require_space, sync_folder
+from ..hosts import read_part
+from ..images import encode_png
+from ..parts import PartSpec, load_strict
+from ..weights.outputs import fitting
+from ..weights.reader import open_checkpoint
+from ..weights.stream import StreamWriter, TensorSpec
+from ..weights.world_writer import write_world_json
+from ..world import World, inside
+from .adapt_encode import shown
+from .adapt_stages import merged
+from .data import Stories
+
+OPENINGS = 5  # of the new series, before those of the base
+PEN, BRUSH = "detokenizer.", "unet."
+Changes = Mapping[str, Tensor]
+
+
+def write_adapted(
+    world: World,
+    out: Path,
+    told: Changes,
+    painted: Changes,
+    zero: Tensor,
+    series: Stories,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write ``out``.
+
+    Args:
+        told: changes of the LLM, as `adapt_stages.merged` reads them.
+        painted: changed tensors ``detokenizer.*`` and ``unet.*``; may be empty.
+        zero: features [L, D] of no picture.
+        series: its first pictures become openings.
+
+    Raises:
+        SeedStoryError: ``out`` is there, the disk is full, or a weight does not fit its dtype.
+    """
+    refuse_existing(out)
+    total = sum(entry.bytes for entry in world.files.values())
+    require_space(out.parent, 2 * total, f"The world {out.name}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}{PART}")
+    try:
+        with disk_guard(out):
+            beside.mkdir()
+            _fill(world, beside, told, painted, zero, series, provenance)
+        refuse_existing(out)
+        os.replace(beside, out)
+        sync_folder(out.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def refuse_existing(out: Path) -> None:
+    """An adaptation makes a new folder.
+
+    Raises:
+        SeedStoryError: there is something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SeedStoryError(f"{out} exists already. Choose another --out, or move it away.")
+
+
+def _fill(
+    world: World,
+    folder: Path,
+    told: Changes,
+    painted: Changes,
+    zero: Tensor,
+    series: Stories,
+    provenance: Mapping[str, Any],
+) -> None:
+    hashes = {}
+    pens = {name.removeprefix(PEN): v for name, v in painted.items() if name.startswith(PEN)}
+    brushes = {name.removeprefix(BRUSH): v for name, v in painted.items() if name.startswith(BRUSH)}
+    own_unet = "unet" in world.files
+    replaced: dict[str, dict[str, Tensor]] = {"llm": {}, "detokenizer": {}, "unet": {}}
+    replaced["detokenizer"] = {f"resampler.{name}": value for name, value in pens.items()}
+    if own_unet:
+        replaced["unet"] = brushes
+    else:
+        replaced["detokenizer"] |= {f"{UNET}{name}": value for name, value in brushes.items()}
+    if pens:
+        replaced["detokenizer"] |= _negative(world, pens, zero)
+    for role, entry in world.files.items():
+        target = inside(folder, entry.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if role == "llm" and told:
+            hashes[entry.path] = _write(
+                world.file(role), target, (), lambda name, base: merged(name, base, told)
+            )
+        elif replaced.get(role):
+            new = replaced[role]
+            hashes[entry.path] = _write(
+                world.file(role),
+                target,
+                new.items(),
+                lambda name, base, new=new: new.get(name, base),
+            )
+        else:
+            shutil.copyfile(world.file(role), target)
+            hashes[entry.path] = entry.sha256
+    openings = _openings(world, folder, series)
+    _write_json(world, folder, hashes, openings, provenance)
+
+
+def _write(
+    source: Path,
+    target: Path,
+    more: Sequence[tuple[str, Tensor]] | Any,
+    change: Callable[[str, Tensor], Tensor],
+) -> str:
+    """Copy a file tensor by tensor, each through ``change``, with tensors of ``more`` that it lacks;
+    the new file's sha256."""
+    base = open_checkpoint(source)
+    known = set(base.keys())
+    dtype = next((base.dtype(key) for key in base.keys()), torch.float16)
+    specs = {key: TensorSpec(base.shape(key), base.dtype(key)) for key in base.keys()}
+    extra = {name: value for name, value in more if name not in known}
+    specs |= {name: TensorSpec(tuple(value.shape), dtype) for name, value in extra.items()}
+    writer = StreamWriter(target, specs, {"format": "pt"})
+    with torch.inference_mode(), writer:
+        for name in writer.order:
+            value = extra[name] if name in extra else change(name, base.tensor(name))
+            writer.add(name, fitting(value, specs[name].dtype, f"{target.name}: {name}"))
+    return writer.sha256
+
+
+@torch.no_grad()
+def _negative(world: World, pens: Changes, zero: Tensor) -> dict[str, Tensor]:
+    """The constant conditioning of no picture by the changed de-tokenizer."""
+    config = SeedStoryConfig.from_json(world.sizes).detokenizer
+    spec = PartSpec(
+        "detokenizer", lambda ops: Detokenizer(config, ops), world.file("detokenizer"), "resampler."
+    )
+    state = {name: value.float() for name, value in (read_part(spec) | dict(pens)).items()}
+    pen = Detokenizer(config)
+    load_strict(pen, state, str(spec.weights))
+    tokens, pooled = pen(zero[None])
+    return {f"{NEGATIVE}tokens": tokens, f"{NEGATIVE}pooled": pooled}
+
+
+def _openings(world: World, folder: Path, series: Stories) -> list[dict[str, str]]:
+    """First panels of the new stories, then the base's openings; pictures are written."""
+    kept: list[dict[str, str]] = []
+    for number, tale in enumerate(series.tales[:OPENINGS]):
+        name = f"openings/new_{number:02d}.png"
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode_png(shown(series.root / tale.images[0], world)))
+        kept.append({"image": name, "text": tale.captions[0]})
+    for opening in world.openings:
+        name = str(opening["image"])
+        target = inside(folder, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            shutil.copyfile(inside(world.root, name), target)
+        kept.append({"image": name, "text": str(opening["text"])})
+    return kept
+
+
+def _write_json(
+    world: World,
+    folder: Path,
+    hashes: Mapping[str, str],
+    openings: Sequence[Mapping[str, str]],
+    provenance: Mapping[str, Any],
+) -> None:
+    write_world_json(
+        folder,
+        title=f"{world.title}, adapted",
+        engine=world.engine,
+        sizes=_plain(world.sizes),
+        files={role: entry.path for role, entry in world.files.items()},
+        panel_size=world.panel_size,
+        licence=world.licence,
+        provenance=provenance,
+        painter=None if world.painter is None else _plain(world.painter),
+        defaults=_plain(world.defaults),
+        openings=openings,
+        notice=world.notice,
+        hashes=hashes,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A frozen value of world.json as plain JSON again."""
+    return json.loads(json.dumps(value, default=_thaw))
+
+
+def _thaw(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value)

@@ -1,0 +1,367 @@
+"""What an adaptation will take, step by step, before anything of the world is loaded.
+
+Every module is built on the meta device: parameters, operations and kept bytes are counted on the
+real classes, at any size. Small worlds are then timed with weights that mean nothing; for large
+ones operations are divided by the speed of this machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import nn
+
+from ..errors import SeedStoryError
+from ..files import human
+from ..machine import Machine
+from ..types import PaintSettings
+from ..world import World
+from . import works
+from .adapt_settings import AdaptSettings
+from .counting import Cost, cost_of, parameters, trained_parameters
+from .recipe import StageSettings
+from .speed import Speed, measure, seconds_of
+from .works import META, Shapes, Work
+
+#: Worlds with a larger LLM or UNet are trained frugally: 2 bytes a frozen weight, checkpointing.
+LARGE = 500_000_000
+#: A step of more operations is not timed but computed from the machine's speed.
+PROBED = 1e11
+RESERVE = 1.1  # for torch itself, fragments and what stands between two layers
+FRESH = 600 << 20  # bytes: Python, torch and diffusers before any weight
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an adaptation; sizes in bytes.
+
+    Attributes:
+        parameters, trained: how many there are and how many of them learn.
+        weights: all weights, and the average of those that learn.
+        gradients, optimiser: of those that learn, fp32.
+        activations: what forward keeps for backward, or needs to work in.
+        disk: caches, checkpoints and results.
+        operations: floating point operations of the whole step.
+        seconds: of the whole step.
+        probed: whether the time was measured rather than computed.
+    """
+
+    name: str
+    parameters: int = 0
+    trained: int = 0
+    weights: int = 0
+    gradients: int = 0
+    optimiser: int = 0
+    activations: int = 0
+    disk: int = 0
+    operations: float = 0.0
+    seconds: float = 0.0
+    probed: bool = False
+
+    @property
+    def memory(self) -> int:
+        return self.weights + self.gradients + self.optimiser + self.activations
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """All steps, in order, on one device.
+
+    Attributes:
+        frugal: as `AdaptSettings.frugal`, decided.
+        memory, disk: bytes that this machine has for it.
+    """
+
+    steps: tuple[Step, ...]
+    frugal: bool
+    device: str
+    memory: int
+    disk: int
+
+    @property
+    def seconds(self) -> float:
+        return sum(step.seconds for step in self.steps)
+
+    @property
+    def peak(self) -> int:
+        """Bytes of the greediest step."""
+        return int(RESERVE * max(step.memory for step in self.steps)) + FRESH
+
+    @property
+    def written(self) -> int:
+        """Bytes on disk while it runs."""
+        return sum(step.disk for step in self.steps)
+
+    def table(self) -> str:
+        """The steps as text, one a line."""
+        names = ("step", "parameters", "trained", "weights", "gradients", "optimiser")
+        lines = [_row((*names, "activations", "memory", "disk", "time"))]
+        for step in self.steps:
+            sizes = (step.weights, step.gradients, step.optimiser, step.activations)
+            counts = (f"{step.parameters:,}", f"{step.trained:,}")
+            time = f"{'' if step.probed else '~'}{clock(step.seconds)}"
+            shown = (*map(human, sizes), human(step.memory), human(step.disk), time)
+            lines.append(_row((step.name, *counts, *shown)))
+        thrift = (
+            "frozen weights in bf16, gradient checkpointing, one sample at a time"
+            if self.frugal
+            else "fp32, no checkpointing"
+        )
+        lines.append(
+            f"At most {human(self.peak)} at once of {human(self.memory)} ({self.device}), "
+            f"{human(self.written)} on disk, {clock(self.seconds)} in all; {thrift}."
+        )
+        return "\n".join(lines)
+
+    def problems(self, settings: AdaptSettings) -> list[str]:
+        """Why this machine cannot do it, and what to change; [] if it can."""
+        found = []
+        if self.peak > self.memory:
+            worst = max(self.steps, key=lambda step: step.memory)
+            found.append(
+                f"Step {worst.name!r} needs about {human(self.peak)} of memory, but {self.device} "
+                f"has {human(self.memory)}. {_advice(worst, self.frugal, settings)}"
+            )
+        if self.written > self.disk:
+            found.append(
+                f"The caches and the new world need {human(self.written)} on disk, but "
+                f"{human(self.disk)} are free. Free some, or choose another folder for --out."
+            )
+        return found
+
+
+def _advice(step: Step, frugal: bool, settings: AdaptSettings) -> str:
+    ways = []
+    if not frugal:
+        ways.append("train frugally (--frugal)")
+    if step.gradients and step.optimiser > step.activations:
+        if step.name == "LLM" and settings.also:
+            ways.append("train less beside the adapters (--also with no name)")
+        ways.append(f"use a lower --rank than {settings.rank}")
+    if step.activations > step.weights or step.name == "LLM":
+        ways.append(f"use a smaller --window than {settings.window}")
+    if not frugal:
+        ways.append("use a smaller --batch or --paint-batch")
+    ways.append("use a GPU with more memory, or several with accelerate's FSDP")
+    return f"You can {'; '.join(ways)}."
+
+
+def clock(seconds: float) -> str:
+    """4000 -> ``1:06:40``."""
+    whole = max(1, round(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    widths = (15, 15, 13, 10, 10, 10, 11, 10, 10, 10)
+    head, *rest = zip(cells, widths, strict=True)
+    return f"{head[0]:<{head[1]}}" + "".join(f"{cell:>{width}}" for cell, width in rest)
+
+
+def is_large(shapes: Shapes) -> bool:
+    """Whether the LLM or the UNet is too large for plain training on most machines."""
+    with META:
+        unet = works.build_unet(shapes.unet)
+        llm = works.Mllm(shapes.sizes)
+    return max(parameters(unet), parameters(llm)) > LARGE
+
+
+def estimate(
+    world: World,
+    settings: AdaptSettings,
+    pictures: int,
+    panels: int,
+    caption: int,
+    device: torch.device,
+    machine: Machine,
+    probe: bool = True,
+    rehearsed_known: bool = False,
+) -> Estimate:
+    """Count, and measure where it is small.
+
+    Args:
+        pictures: of the data. ``panels``: of its longest story. ``caption``: tokens of a long one.
+        probe: time small steps with random weights; False computes all times.
+        rehearsed_known: the rehearsed panels are data, not told by the base world.
+
+    Raises:
+        SeedStoryError: the world's painter is not configured sensibly.
+    """
+    shapes = Shapes.of(world, min(settings.window, panels), caption)
+    try:
+        frugal = is_large(shapes) if settings.frugal is None else settings.frugal
+        counts = _Counts(world, shapes, settings, device, frugal, machine, probe)
+        rehearsed = settings.replay
+        steps = [counts.rehearse(rehearsed)] if rehearsed and not rehearsed_known else []
+        steps += [counts.encode(pictures + rehearsed), counts.tell()]
+        if settings.paint_steps:
+            steps += [counts.regress(pictures + rehearsed), counts.paint()]
+        steps.append(counts.write())
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise SeedStoryError(
+            f"World {world.name!r} cannot be built for a count ({error}). Its world.json is damaged."
+        ) from error
+    return Estimate(tuple(steps), frugal, str(device), counts.speed.memory, machine.disk)
+
+
+class _Counts:
+    """The steps of one adaptation."""
+
+    def __init__(
+        self,
+        world: World,
+        shapes: Shapes,
+        settings: AdaptSettings,
+        device: torch.device,
+        frugal: bool,
+        machine: Machine,
+        probe: bool,
+    ) -> None:
+        self.world, self.shapes, self.settings = world, shapes, settings
+        self.device, self.frugal, self.probe = device, frugal, probe
+        self.dtype = torch.bfloat16 if frugal else torch.float32
+        self.speed: Speed = measure(device, self.dtype, machine)
+
+    def rehearse(self, panels: int) -> Step:
+        """The base world tells and paints its own panels: row by row, then step by step."""
+        shapes, paint = self.shapes, self._paint_settings()
+        with META:
+            llm = works.Mllm(shapes.sizes)
+            vae = works.build_vae(shapes.vae)
+        painter = works.painting(shapes, self.settings, 1, META, self.dtype)
+        forward = cost_of(painter.module, painter.loss, painter.units).forward
+        size = parameters(llm) * self.dtype.itemsize
+        rows = shapes.caption + shapes.sizes.image_tokens
+        passes = paint.steps * (1 if paint.guidance == 1 else 2)
+        seconds = panels * rows * self.speed.seconds(2 * parameters(llm), size)
+        small = self.probe and forward < PROBED
+        if small:
+            real = works.painting(shapes, self.settings, 1, self.device, self.dtype)
+            seconds += panels * passes * self._forward_seconds(real)
+        else:
+            seconds += panels * passes * self.speed.seconds(forward)
+        return Step(
+            name="rehearsal",
+            parameters=parameters(llm) + parameters(painter.module) + parameters(vae),
+            weights=max(size, (parameters(painter.module) + parameters(vae)) * self.dtype.itemsize),
+            disk=panels * prod(self.shapes.panel_size) * 3,
+            operations=panels * (2 * parameters(llm) * rows + passes * forward),
+            seconds=seconds,
+        )
+
+    def encode(self, pictures: int) -> Step:
+        """Features and latents of all pictures by the frozen encoders, one after the other."""
+        eye = works.vision(self.shapes, META, self.dtype)
+        with META:
+            vae = works.build_vae(self.shapes.vae)
+        side, (width, height) = self.shapes.sizes.vision.image_size, self.shapes.panel_size
+        pixels = torch.empty(1, 3, side, side, device=META, dtype=self.dtype)
+        seen = cost_of(eye, lambda: eye(pixels)).forward
+        shown = torch.empty(1, 3, height, width, device=META)
+
+        def latents() -> torch.Tensor:
+            found = vae.encode(shown)
+            return found if isinstance(found, torch.Tensor) else found.latent_dist.mean
+
+        vae.requires_grad_(False).eval()
+        operations = pictures * (seen + cost_of(vae, latents).forward)
+        row = 2 * (prod(self.shapes.features) + prod(self.shapes.latent))
+        return Step(
+            name="encoding",
+            parameters=parameters(eye) + parameters(vae),
+            weights=max(parameters(eye) * self.dtype.itemsize, parameters(vae) * 4),
+            activations=16 * width * height * 3 * 4,
+            disk=pictures * row,
+            operations=operations,
+            seconds=self.speed.seconds(operations),
+        )
+
+    def tell(self) -> Step:
+        """Training of the LLM."""
+        return self._train("LLM", works.telling, self.settings.telling(self.frugal))
+
+    def paint(self) -> Step:
+        """Training of the de-tokenizer."""
+        return self._train("de-tokenizer", works.painting, self.settings.painting(self.frugal))
+
+    def regress(self, pictures: int) -> Step:
+        """One pass over all windows: what the adapted LLM says each picture is."""
+        work = works.telling(self.shapes, self.settings, 1, META, self.dtype)
+        forward = cost_of(work.module, work.loss).forward
+        windows = -(-pictures // max(1, self.shapes.panels - 1))
+        small = self.probe and forward < PROBED
+        one = self.speed.seconds(forward)
+        if small:
+            one = self._forward_seconds(
+                works.telling(self.shapes, self.settings, 1, self.device, self.dtype)
+            )
+        return Step(
+            name="features told",
+            parameters=parameters(work.module),
+            weights=parameters(work.module) * self.dtype.itemsize,
+            disk=pictures * 2 * prod(self.shapes.features),
+            operations=windows * forward,
+            seconds=windows * one,
+            probed=small,
+        )
+
+    def write(self) -> Step:
+        """The new world: files that changed and copies of those that did not."""
+        total = sum(entry.bytes for entry in self.world.files.values())
+        return Step(name="new world", disk=2 * total, seconds=2 * total / 300e6)
+
+    def _train(self, name: str, build: works.Builder, stage: StageSettings) -> Step:
+        part = stage.batch // stage.accumulate
+        counted = build(self.shapes, self.settings, part, META, self.dtype)
+        cost = cost_of(counted.module, counted.loss, counted.units)
+        work = stage.accumulate * cost.operations(self.frugal)
+        small = self.probe and work < PROBED
+        one = self.speed.seconds(work)
+        if small:
+            real = build(self.shapes, self.settings, part, self.device, self.dtype)
+            one = stage.accumulate * seconds_of(real.step, self.device)
+        return training_step(name, counted.module, cost, stage, self.frugal, work, one, small)
+
+    def _forward_seconds(self, work: Work) -> float:
+        with torch.no_grad():
+            return seconds_of(work.loss, self.device)
+
+    def _paint_settings(self) -> PaintSettings:
+        wanted = self.world.defaults.get("paint", {})
+        default = PaintSettings()
+        return PaintSettings(
+            int(wanted.get("steps", default.steps)),
+            float(wanted.get("guidance", default.guidance)),
+        )
+
+
+def training_step(
+    name: str,
+    module: nn.Module,
+    cost: Cost,
+    stage: StageSettings,
+    frugal: bool,
+    operations: float,
+    seconds: float,
+    probed: bool,
+) -> Step:
+    """The bytes of training ``module`` (on any device, also meta) by `learner.Learner`."""
+    every, trained = parameters(module), trained_parameters(module)
+    frozen = (every - trained) * (2 if frugal else 4)
+    averages = 4 * trained if stage.ema else 0
+    copies = 2 * trained if frugal else 0  # autocast's bf16 copies of fp32 weights
+    return Step(
+        name=name,
+        parameters=every,
+        trained=trained,
+        weights=frozen + 4 * trained + averages,
+        gradients=4 * trained,
+        optimiser=8 * trained,
+        activations=cost.activations(frugal) + copies,
+        disk=3 * 16 * trained,  # two checkpoints and the one being written
+        operations=stage.steps * operations,
+        seconds=stage.steps * seconds,
+        probed=probed,
+    )
