@@ -6,9 +6,11 @@ import re
 from functools import lru_cache
 
 from .captions import SLOTS, Form, Sentence
-from .sentences_people import DOING, FEELING, SAYING, SLEEPING
+from .sentences_people import DOING, FEELING
+from .sentences_plays import PLAYS
 from .sentences_sky import SETTINGS, TURNS
-from .sentences_things import PLAYS, THINGS
+from .sentences_talk import SAYING, SLEEPING
+from .sentences_things import THINGS
 from .sentences_ways import GOING, MEETING, OPENINGS
 
 FORMS: tuple[Form, ...] = (
