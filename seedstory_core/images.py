@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from math import gcd
 from pathlib import Path
 from typing import IO
 
@@ -189,16 +190,36 @@ def contain(image: Tensor, width: int, height: int) -> Tensor:
 def scale_to_fit(image: Image.Image, width: int, height: int) -> Image.Image:
     """Largest version of ``image`` within the box, its aspect kept.
 
-    Pictures that go twice or more into the box grow by a whole factor, pixel for pixel, since small
-    pictures are mostly pixel art; others are resampled.
+    An exact enlargement of a smaller picture (see `pixel_size`) is shown at the largest whole
+    multiple of that smaller one. Other pictures that go twice or more into the box grow by a whole
+    factor, pixel for pixel, since small pictures are mostly pixel art; others are resampled.
     """
+    square = pixel_size(from_pil(image)) if image.mode == "RGB" else 1
     scale = min(width / image.width, height / image.height)
-    if scale >= 2:
-        return image.resize(
-            (image.width * int(scale), image.height * int(scale)), Image.Resampling.NEAREST
-        )
+    if int(scale * square) >= (1 if square > 1 else 2):
+        times = int(scale * square) if square > 1 else int(scale)
+        small = (image.width // square, image.height // square)
+        # the middle of each square is its colour, so that nearest shrinks and grows exactly
+        return image.resize((small[0] * times, small[1] * times), Image.Resampling.NEAREST)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def pixel_size(image: Tensor) -> int:
+    """How many times uint8 [H, W, 3] is exactly enlarged: the side of its squares of one colour.
+
+    1 for most pictures; 8 for a picture of 64 pixels shown at 512.
+    """
+    height, width = image.shape[:2]
+    side = gcd(height, width)
+    for top in range(0, height, ROWS):
+        if side == 1:
+            return 1
+        rows = image[max(0, top - 1) : top + ROWS]
+        down = (rows[1:] != rows[:-1]).any((1, 2)).nonzero()[:, 0] + max(1, top)
+        across = (rows[:, 1:] != rows[:, :-1]).any((0, 2)).nonzero()[:, 0] + 1
+        side = gcd(side, *down.tolist(), *across.tolist())
+    return side
 
 
 def enlarge(image: Tensor, factor: int) -> Tensor:

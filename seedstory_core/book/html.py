@@ -9,12 +9,17 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
+from torch import Tensor
+
 from ..files import atomic_write_bytes
+from ..images import pixel_size
 from ..story import pixel_digest
 from ..types import Panel, Story
 
 PAGE = "index.html"
-SMALL = 256  # pixels; smaller pictures are pixel art and are enlarged without blur
+SMALL = 256  # pixels; smaller pictures are mostly pixel art
+
+_squares: dict[str, int] = {}  # `pixel_size` by digest, since the page is written again and again
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #faf6ee; --ink: #2b2622; --soft: #8a8178;
@@ -24,7 +29,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 1.15rem/1.55 Georgia, "Iowan Old Style", "Noto Serif", "Noto Serif CJK SC", serif; }
-main { max-width: 40rem; margin: 0 auto; padding: 2.5rem 1rem 4rem; }
+main { max-width: calc(642px + 2rem); margin: 0 auto; padding: 2.5rem 1rem 4rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .25rem; text-wrap: balance;
   overflow-wrap: anywhere; }
 .count { color: var(--soft); font-size: .95rem; margin: 0 0 1.5rem; }
@@ -33,7 +38,8 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .25rem; text-wrap: balance;
 figure { margin: 0 0 2.25rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .8rem; overflow: hidden; }
 figure img { display: block; width: 100%; height: auto; }
-img.pixels { image-rendering: pixelated; }
+figure img.pixels { image-rendering: pixelated; margin: 0 auto;
+  width: max(round(down, 100%, var(--own, 64px)), min(100%, var(--own, 64px))); }
 .blank { aspect-ratio: var(--shape, 1); display: grid; place-items: center; color: var(--soft);
   background: repeating-linear-gradient(45deg, var(--card) 0 1rem, var(--paper) 1rem 2rem); }
 figcaption { padding: .9rem 1.1rem 1rem; display: flex; gap: .8rem; white-space: pre-line;
@@ -91,7 +97,7 @@ def _figure(index: int, panel: Panel, shape: tuple[int, ...]) -> str:
         picture = f'<div class="blank" style="--shape: {ratio}">not painted yet</div>'
     else:
         height, width = panel.image.shape[:2]
-        kind = ' class="pixels"' if max(height, width) <= SMALL else ""
+        kind = _pixels(panel.image)
         # The digest makes browsers fetch a picture again that was painted anew.
         source = f"panels/{index:03d}.png?{pixel_digest(panel.image)[:8]}"
         picture = (
@@ -102,6 +108,20 @@ def _figure(index: int, panel: Panel, shape: tuple[int, ...]) -> str:
         f'<figure id="panel-{index}">\n{picture}\n<figcaption><b>{index}</b>'
         f'<span dir="auto">{caption}</span></figcaption>\n</figure>'
     )
+
+
+def _pixels(image: Tensor) -> str:
+    """How a picture is shown that consists of visible pixels: at whole multiples of its own size.
+
+    Such are small pictures, and exact enlargements of small ones.
+    """
+    digest, width = pixel_digest(image), int(image.shape[1])
+    if digest not in _squares:
+        _squares[digest] = pixel_size(image)
+    square = _squares[digest]
+    if square == 1 and max(image.shape) > SMALL:
+        return ""
+    return f' class="pixels" style="--own: {width // square}px"'
 
 
 def _clean(text: str) -> str:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..errors import SeedStoryError
-from ..images import from_pil, scale_to_fit, to_pil
+from ..images import from_pil, pixel_size, scale_to_fit, to_pil
 from ..types import Panel, Story
 from .fonts import Fonts
 from .text import Setter, printable, right_to_left
@@ -84,7 +84,8 @@ def pages(story: Story, layout: Grid, width: int = 0, fonts: Fonts | None = None
 
     Args:
         width: of a page in pixels; 0 chooses it so that small pictures grow by whole factors and
-            large ones shrink to ``layout.largest``.
+            large ones shrink to ``layout.largest``. Pixel art shown enlarged stays pixel-exact:
+            its cells are whole multiples of its own size.
         fonts: where letters come from; by default the shipped font and the system's.
 
     Returns: uint8 [H, W, 3] each.
@@ -112,6 +113,7 @@ def pages(story: Story, layout: Grid, width: int = 0, fonts: Fonts | None = None
 def _measure(story: Story, layout: Grid, width: int) -> _Measures:
     """The box that suits most pictures, and everything else in proportion to it."""
     wide, tall = _usual_size(story)
+    unit = _usual_unit(story)
     if width:
         cell = (width * 24) // (25 * layout.columns + 1)
         if cell < MIN_CELL or width > MAX_WIDTH:
@@ -120,15 +122,29 @@ def _measure(story: Story, layout: Grid, width: int) -> _Measures:
                 f"from {layout.columns * MIN_CELL * 13 // 12} to {MAX_WIDTH}, or 0 to leave it to "
                 "the layout."
             )
-        scale = cell / wide
-        box = (cell, round(tall * (int(scale) if scale >= 1 else scale)))
     else:
         longer = max(tall, wide)
         scale = ceil(SMALLEST / longer) if longer < SMALLEST else min(1, layout.largest / longer)
-        box = (round(wide * scale), round(tall * scale))
-        cell = box[0]
-    unit = cell / 24
-    return _Measures(box, max(4, round(unit)), max(12, round(unit * 1.6)), _font_size(cell), width)
+        cell = round(wide * scale)
+    if cell > unit:
+        cell -= cell % unit
+    scale = cell / wide
+    box = (cell, round(tall * (int(scale) if scale >= 1 and unit == 1 else scale)))
+    part = cell / 24
+    return _Measures(box, max(4, round(part)), max(12, round(part * 1.6)), _font_size(cell), width)
+
+
+def _usual_unit(story: Story) -> int:
+    """Pixels that a cell's width must be a multiple of: most pictures' width before enlarging.
+
+    1 where most pictures are no exact enlargements.
+    """
+    pictures = [panel.image for panel in story.panels if panel.image is not None]
+    units = Counter((int(image.shape[1]), pixel_size(image)) for image in pictures)
+    if not units:
+        return 1
+    (wide, square), _ = units.most_common(1)[0]
+    return wide // square if square > 1 else 1
 
 
 def _usual_size(story: Story) -> tuple[int, int]:

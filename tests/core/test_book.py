@@ -14,7 +14,7 @@ from seedstory_core.book import cmap, page, text
 from seedstory_core.book.fonts import SHIPPED, Face, Fonts, font_files, system_folders
 from seedstory_core.book.html import write_html
 from seedstory_core.errors import SeedStoryError
-from seedstory_core.images import to_pil
+from seedstory_core.images import enlarge, to_pil
 from seedstory_core.types import Panel, Story, WorldRef
 
 CARD = torch.tensor([0xFF, 0xFD, 0xF8], dtype=torch.uint8)
@@ -66,6 +66,18 @@ def test_small_pictures_grow_pixel_for_pixel() -> None:
     sheet = page.pages(story("one"), page.Single())[0]
     grown = picture().repeat_interleave(8, 0).repeat_interleave(8, 1)
     assert holds(sheet, grown)
+
+
+@pytest.mark.parametrize(("columns", "width"), [(2, 0), (1, 0), (2, 900), (3, 1100), (1, 300)])
+def test_enlarged_pixel_art_stays_pixel_exact(columns: int, width: int) -> None:
+    art = enlarge(picture(), 8)
+    layout = page.Grid(columns, 1, largest=400 if columns == 1 else 768)
+    told = story("one", "two", image=art)
+    cell = page._measure(told, layout, width).cell
+    assert cell[0] == cell[1] and cell[0] % 64 == 0
+    sheet = page.pages(told, layout, width)[0]
+    assert holds(sheet, enlarge(picture(), cell[0] // 64))
+    assert not width or sheet.shape[1] == width
 
 
 def test_large_pictures_shrink_and_captions_stay_readable() -> None:
@@ -293,6 +305,17 @@ def test_the_reading_page_names_its_pictures(tmp_path: Path) -> None:
     assert [str(image["src"]).split("?")[0] for image in reader.images] == ["panels/000.png"]
     assert "not painted yet" in content and "It babbles." in content and "1 of 2 painted" in content
     assert reader.images[0]["class"] == "pixels" and "script" not in reader.tags
+    assert reader.images[0]["style"] == "--own: 64px"
+
+
+def test_the_reading_page_shows_enlarged_pixel_art_by_its_own_size(tmp_path: Path) -> None:
+    art, photo = enlarge(picture(), 8), picture(512, 512)
+    told = story("one", "two", image=art)
+    mixed = replace(told, panels=(told.panels[0], replace(told.panels[1], image=photo)))
+    reader, _ = read(write_html(mixed, tmp_path))
+    drawn, other = reader.images
+    assert (drawn["class"], drawn["style"], drawn["width"]) == ("pixels", "--own: 64px", "512")
+    assert "class" not in other and "style" not in other
 
 
 def test_captions_cannot_break_out_of_the_page(tmp_path: Path) -> None:

@@ -115,6 +115,22 @@ def test_small_pictures_grow_by_whole_factors_only() -> None:
     assert torch.equal(images.from_pil(grown), images.enlarge(noise(10, 10), 3))
 
 
+@pytest.mark.parametrize(("box", "times"), [(512, 8), (340, 5), (64, 1), (700, 10)])
+def test_enlarged_pixel_art_is_shown_at_whole_multiples_of_itself(box: int, times: int) -> None:
+    art = images.enlarge(noise(64, 64), 8)
+    shown = images.scale_to_fit(images.to_pil(art), box, box)
+    assert torch.equal(images.from_pil(shown), images.enlarge(noise(64, 64), times))
+
+
+def test_the_squares_of_a_picture_are_found() -> None:
+    assert images.pixel_size(noise(64, 64)) == images.pixel_size(noise(1, 1)) == 1
+    tall = images.enlarge(noise(300, 20), 6)
+    assert images.pixel_size(tall) == 6
+    tall[-1, -1] ^= 255  # far below the first rows
+    assert images.pixel_size(tall) == 1
+    assert images.pixel_size(torch.zeros(300, 200, 3, dtype=torch.uint8)) == 100
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and carries almost nothing."""
 
