@@ -23,7 +23,7 @@ from ..files import atomic_write_bytes, atomic_write_json
 
 MAX_CAPTIONS = 20_000  # to train on; a small world has said all its words by then
 SMALLEST, STEP, LARGEST = 640, 64, 32_000  # pieces that are tried
-WHOLE = 0.998  # share of words (as often as they occur) that shall be one piece each
+WHOLE = 0.98  # share of words (as often as they occur) that shall be one piece each
 SPECIAL = {"<unk>": 0, "<s>": 1, "</s>": 2}
 
 
@@ -99,9 +99,7 @@ def _smallest(lines: Sequence[str]) -> bytes:
         model = _model(lines, pieces)
         processor = SentencePieceProcessor()
         processor.LoadFromSerializedProto(model)
-        whole = sum(
-            count for word, count in words.items() if len(processor.encode(word)) == 1
-        )
+        whole = sum(count for word, count in words.items() if len(processor.encode(word)) == 1)
         if whole >= WHOLE * total or processor.get_piece_size() < pieces:
             break  # enough, or BPE has nothing left to join
     return model
