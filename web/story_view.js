@@ -16,7 +16,8 @@ const STYLE = `
   background: var(--comfy-input-bg, #222); border-radius: 6px; font: 13px/1.45 sans-serif; }
 figure { margin: 0; display: grid; gap: 4px; }
 img { width: 100%; border-radius: 4px; display: block; cursor: zoom-in; }
-img.small { image-rendering: pixelated; }
+img.pixels { image-rendering: pixelated; margin: 0 auto;
+  width: max(round(down, 100%, var(--own)), min(100%, var(--own))); }
 .blank { padding: 24px 8px; text-align: center; opacity: 0.6; border-radius: 4px;
   border: 1px dashed var(--border-color, #555); }
 p { grid-column: 1 / -1; font-style: italic; }
@@ -24,9 +25,11 @@ figcaption, p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 dialog { border: 0; padding: 0; background: transparent; }
 dialog img { width: auto; max-width: 92vw; max-height: 92vh; min-width: min(512px, 92vw);
   cursor: zoom-out; }
+dialog img.pixels { min-width: 0; max-width: none; max-height: none;
+  width: max(round(down, min(92vw, 92vh * var(--shape)), var(--own)), var(--own)); }
 dialog::backdrop { background: rgb(0 0 0 / 75%); }
 `;
-const SMALL = 256; // pixels; smaller pictures are drawn pixel by pixel
+const SMALL = 256; // pixels; smaller pictures are mostly pixel art
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -39,11 +42,19 @@ function pictureUrl({ filename, subfolder, type }) {
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
 }
 
+// Pixel art, small or an exact enlargement by `square`, is shown at whole multiples of its own size.
+function pixelate(picture, square) {
+  const { naturalWidth, naturalHeight } = picture;
+  if (square === 1 && Math.max(naturalWidth, naturalHeight) > SMALL) return;
+  picture.classList.add("pixels");
+  picture.style.setProperty("--own", `${naturalWidth / square}px`);
+  picture.style.setProperty("--shape", naturalWidth / naturalHeight);
+}
+
 function enlarge(picture) {
   const dialog = element("dialog");
-  const large = element("img", picture.className);
-  large.src = picture.src;
-  large.alt = picture.alt;
+  const large = picture.cloneNode();
+  large.loading = "eager";
   dialog.append(large);
   dialog.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
@@ -58,9 +69,7 @@ function figure({ number, caption, image }) {
     picture.src = pictureUrl(image);
     picture.alt = caption;
     picture.loading = "lazy";
-    picture.addEventListener("load", () => {
-      picture.classList.toggle("small", picture.naturalWidth <= SMALL);
-    });
+    picture.addEventListener("load", () => pixelate(picture, image.square ?? 1));
     picture.addEventListener("click", () => enlarge(picture));
     made.append(picture);
   } else {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 from PIL import Image
 
-from ...seedstory_core.types import Panel
+from ...seedstory_core.images import pixel_size
+from ...seedstory_core.types import Json, Panel
 
 SUBFOLDER = "seedstory"
 
@@ -21,7 +22,10 @@ def text_ui(*texts: str) -> dict[str, Any]:
 
 
 def saved_panels(panels: Sequence[Panel], closing: str | None) -> dict[str, Any]:
-    """Captions and picture files of ``panels`` for the story view; equal pictures share a file."""
+    """Captions and picture files of ``panels`` for the story view; equal pictures share a file.
+
+    ``square`` is how many times a picture is exactly enlarged: the view shows whole multiples.
+    """
     return {
         "seedstory_panels": [
             {"number": n, "caption": panel.caption, "image": _preview(panel)}
@@ -31,7 +35,7 @@ def saved_panels(panels: Sequence[Panel], closing: str | None) -> dict[str, Any]
     }
 
 
-def _preview(panel: Panel) -> dict[str, str] | None:
+def _preview(panel: Panel) -> Mapping[str, Json] | None:
     if panel.image is None:
         return None
     pixels = panel.image.numpy()
@@ -40,4 +44,5 @@ def _preview(panel: Panel) -> dict[str, str] | None:
     if not (folder / name).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / name, compress_level=1)
-    return {"filename": name, "subfolder": SUBFOLDER, "type": "temp"}
+    square = pixel_size(panel.image)
+    return {"filename": name, "subfolder": SUBFOLDER, "type": "temp", "square": square}
