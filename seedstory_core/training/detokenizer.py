@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -230,7 +231,7 @@ def exact_share(vae: Any, latents: Tensor, pictures: Any) -> float:
     palette = torch.tensor(vae.config.palette, dtype=torch.uint8)
     like = next(vae.parameters())
     colours = palette[vae.indices(latents.to(like.device, like.dtype)).cpu()]
-    return float((colours == torch.from_numpy(pictures)).all(-1).float().mean())
+    return float((colours == torch.from_numpy(np.array(pictures))).all(-1).float().mean())
 
 
 def new_unet(recipe: Recipe) -> Any:

@@ -57,14 +57,14 @@ def pictures_of(job: Job, stories: Stories) -> Pixels:
 
 def vision_input(pictures: np.ndarray, enlarge: int, size: int) -> Tensor:
     """uint8 [B, S, S, 3] -> fp32 [B, 3, size, size] as the engine gives them to the tokenizer."""
-    pixels = torch.from_numpy(np.ascontiguousarray(vision_pixels(pictures, enlarge, size)))
+    pixels = torch.from_numpy(np.array(vision_pixels(pictures, enlarge, size)))
     unit = (pixels.float() / 255 - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)
     return rearrange(unit, "b h w c -> b c h w").contiguous()
 
 
 def vae_input(pictures: np.ndarray) -> Tensor:
     """uint8 [B, S, S, 3] -> fp32 [B, 3, S, S] of -1..1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(pictures)).float() / 127.5 - 1
+    pixels = torch.from_numpy(np.array(pictures)).float() / 127.5 - 1
     return rearrange(pixels, "b h w c -> b c h w")
 
 

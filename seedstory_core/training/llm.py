@@ -8,6 +8,7 @@ Source: train_clm_sft.py and src/models_clm/models.py of SEED-Story.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from ..engines.seed_story.config import SeedStoryConfig
@@ -38,6 +40,7 @@ from .words import train_words, with_words
 
 NAME = "llm"
 MODES = ("turns", "reference")
+LONG = 192  # rows from which on the fused attention is the faster one on the CPU
 GROUP = 8  # batches whose windows are sorted by length together
 
 
@@ -50,12 +53,20 @@ def read(model: Llama, x: Tensor, positions: Tensor, see: Tensor, save_memory: b
     """
     cos, sin = rotary(positions.flatten(), model.config, x.dtype)
     turn = tuple(rearrange(part, "(b t) d -> b 1 t d", b=len(x)) for part in (cos, sin))
-    for layer in model.layers:
-        if save_memory:
-            x = checkpoint(layer, x, turn, see, None, use_reentrant=False)
-        else:
-            x = layer(x, turn, see, None)
+    with _attention(x.shape[1], x.device):
+        for layer in model.layers:
+            if save_memory:
+                x = checkpoint(layer, x, turn, see, None, use_reentrant=False)
+            else:
+                x = layer(x, turn, see, None)
     return model.norm(x)
+
+
+def _attention(rows: int, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """The fused kernel for long texts on the CPU, which the loop does not use otherwise."""
+    if device.type != "cpu" or rows < LONG:
+        return contextlib.nullcontext()
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
 
 
 class TellingModule(nn.Module):
