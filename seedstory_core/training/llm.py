@@ -109,13 +109,13 @@ class TellingModule(nn.Module):
 class Telling:
     """Draws windows of one split and fills them with features."""
 
-    def __init__(
-        self, scripts: Scripts, features: Rows, settings: StageSettings
-    ) -> None:
+    def __init__(self, scripts: Scripts, features: Rows, settings: StageSettings) -> None:
         self.scripts, self.features, self.settings = scripts, features, settings
         mode = settings.option("mode", MODES[0])
         if mode not in MODES:
-            raise SeedStoryError(f"The mode of stage {NAME!r} is {' or '.join(MODES)}, not {mode!r}.")
+            raise SeedStoryError(
+                f"The mode of stage {NAME!r} is {' or '.join(MODES)}, not {mode!r}."
+            )
         self.reference = mode == "reference"
         self.panels = settings.option("window", 9)
         self._from_start = settings.option("from_start", 0.25)
@@ -150,7 +150,9 @@ class Telling:
         end = min(size, first + self.panels)
         return Window(start + first, start + end, self._ends and end == size)
 
-    def batch(self, windows: list[Window], draw: torch.Generator | None = None) -> dict[str, Tensor]:
+    def batch(
+        self, windows: list[Window], draw: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
         """The windows as `TellingModule` reads them; ``draw`` adds noise to what they read."""
         batch = collate(self.scripts, windows)
         read = self.features.take(batch["pictures"])

@@ -27,12 +27,8 @@ def test_shares_and_targets_are_those_of_diffusers() -> None:
     latents, noise = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
     times = torch.tensor([0, 300, 700, 999])
     noisy, v = noised(latents, noise, shares[times])
-    torch.testing.assert_close(
-        noisy, theirs.add_noise(latents, noise, times), atol=1e-4, rtol=1e-4
-    )
-    torch.testing.assert_close(
-        v, theirs.get_velocity(latents, noise, times), atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(noisy, theirs.add_noise(latents, noise, times), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(v, theirs.get_velocity(latents, noise, times), atol=1e-4, rtol=1e-4)
     assert noisy[-1].equal(noise[-1]) and v[-1].equal(-latents[-1])
 
 

@@ -73,9 +73,7 @@ def settings(**options: Any) -> StageSettings:
     )
 
 
-def telling(
-    words: Vocabulary, stories: Stories, features: Rows, chosen: StageSettings
-) -> Telling:
+def telling(words: Vocabulary, stories: Stories, features: Rows, chosen: StageSettings) -> Telling:
     return Telling(Scripts(words, stories), features, chosen)
 
 

@@ -37,7 +37,7 @@ def test_every_word_and_the_turn_are_one_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Mila and Olive meet Zoë.", "42 cakes, 3 keys; why?", "[INST]Pip says: \"no!\"", "é"]
+    "text", ["Mila and Olive meet Zoë.", "42 cakes, 3 keys; why?", '[INST]Pip says: "no!"', "é"]
 )
 def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
     tokenizer = train_words(CAPTIONS, tmp_path, image_tokens=4)
