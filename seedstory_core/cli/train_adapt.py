@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan, then adapt."""
     settings = settings_of(args)
-    from ..training.adapt import open_words
+    if find_spec("peft") is None:
+        raise SeedStoryError("Adapting a world needs peft: pip install peft")
+    from ..training.adapt_base import open_words
     from ..training.adapt_data import long_caption, longest_story, open_series
     from ..training.adapted_world import refuse_existing
     from .places import device_of, open_world

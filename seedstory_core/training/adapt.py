@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..engines.seed_story.conditioning import UNET
 from ..engines.seed_story.config import SeedStoryConfig
-from ..engines.seed_story.engine import NAME as ENGINE
 from ..engines.seed_story.prompt import Vocabulary
-from ..engines.seed_story.tokenizer import Tokenizer
 from ..errors import SeedStoryError
 from ..files import atomic_write_json
-from ..hosts import read_part
-from ..parts import PartSpec
 from ..world import World
-from .adapt_data import Lessons, digest_of_data, first_panels, joined, open_series
+from .adapt_base import digest_of_files, open_words, unet_patch
+from .adapt_data import (
+    Lessons,
+    digest_of_data,
+    first_panels,
+    joined,
+    open_series,
+)
 from .adapt_encode import Encoded, encode
 from .adapt_settings import AdaptSettings
 from .adapt_stages import (
@@ -47,7 +48,7 @@ from .data import Stories, open_data
 from .detokenizer import Pairs
 from .loop import train
 from .metrics import read_metrics
-from .rehearsal import rehearse
+from .rehearsal import Rehearsal
 from .stage import Progress, Stage
 from .windows import Scripts
 
@@ -90,17 +91,7 @@ class Adaptation:
         config, words = open_words(self.world)
         refuse_existing(self.out)
         series = open_series(self.data, words)
-        self._claim(series)
-        rehearsed = self._rehearsed()
-        lessons = joined(series, rehearsed)
-        encoded = encode(
-            self.world,
-            lessons.stories,
-            self.run / "cache",
-            self.device,
-            self.report("encoding"),
-            self.base,
-        )
+        lessons, encoded = self._prepared(series)
         told = self._tell(config, words, lessons, encoded, max_steps)
         if told is None:
             return False
@@ -113,6 +104,34 @@ class Adaptation:
             about = self._provenance(series, lessons)
             write_adapted(self.world, self.out, told, painted, encoded.zero, series, about)
         return True
+
+    def _prepared(self, series: Stories) -> tuple[Lessons, Encoded]:
+        """Rehearsed and encoded; by one process first, which leaves the files to the others."""
+        from accelerate import PartialState
+
+        with PartialState(cpu=self.cpu).main_process_first():
+            self._claim(series)
+            lessons = joined(series, self._rehearsed())
+            encoded = encode(
+                self.world,
+                lessons.stories,
+                self.run / "cache",
+                self.device,
+                self.report("encoding"),
+                self._dtype,
+                self._mapped,
+                self.base,
+            )
+        return lessons, encoded
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.frugal and self.device.type != "cpu" else torch.float32
+
+    @property
+    def _mapped(self) -> bool:
+        """A large world on a CPU computes from its mapped files."""
+        return self.frugal and self.device.type == "cpu"
 
     def _claim(self, series: Stories) -> None:
         """Refuse a run folder of another adaptation."""
@@ -141,15 +160,17 @@ class Adaptation:
             return None
         if self.replay_data is not None:
             return first_panels(open_data(self.replay_data, "train"), panels)
-        return rehearse(
+        return Rehearsal(
             self.world,
             self.run / "rehearsal",
             panels,
             self.settings.seed,
             self.device,
             self.report("rehearsal"),
+            self._dtype,
+            self._mapped,
             self.base,
-        )
+        ).stories()
 
     def _tell(
         self,
@@ -256,37 +277,6 @@ class Adaptation:
             "torch": str(torch.__version__),
             "figures": figures,
         }
-
-
-def open_words(world: World) -> tuple[SeedStoryConfig, Vocabulary]:
-    """Sizes and vocabulary of a world that can be adapted.
-
-    Raises:
-        SeedStoryError: it is of another engine.
-    """
-    if world.engine != ENGINE:
-        raise SeedStoryError(
-            f"World {world.name!r} is of the engine {world.engine!r}; only worlds of {ENGINE!r} "
-            "can be adapted."
-        )
-    config = SeedStoryConfig.from_json(world.sizes)
-    roles = ("tokenizer.added_tokens", "tokenizer.config", "tokenizer.special_tokens_map")
-    files = [world.file(role) if role in world.files else None for role in roles]
-    tokenizer = Tokenizer(world.file("tokenizer.model"), *files)
-    return config, Vocabulary(tokenizer, config.image_tokens, config.llm.vocab)
-
-
-def unet_patch(world: World) -> dict[str, Tensor]:
-    """The tensors of the UNet that the world changes; {} where it brings the whole."""
-    nothing: Any = partial(AssertionError, "only read")
-    return read_part(PartSpec("unet patch", nothing, world.file("detokenizer"), UNET))
-
-
-def digest_of_files(world: World) -> str:
-    """A digest of all files of a world, painting ones too."""
-    from .cache import key_of
-
-    return key_of(*(f"{role} {entry.sha256}" for role, entry in sorted(world.files.items())))
 
 
 def is_first_process() -> bool:

@@ -19,6 +19,7 @@ from ..images import enlarge, read_picture, to_vae
 from ..painter import open_painter
 from ..painter.palette_vae import PaletteVae
 from ..world import World
+from .adapt_base import digest_of_files
 from .adapt_data import digest_of_data
 from .cache import Rows, cached_rows, key_of
 from .data import Stories
@@ -48,21 +49,27 @@ def encode(
     cache: Path,
     device: torch.device,
     progress: Progress,
+    dtype: torch.dtype = torch.float32,
+    mapped: bool = False,
     base: Path | None = None,
 ) -> Encoded:
     """Encode, or take up what ``cache`` has of the same pictures and the same world.
 
+    Args:
+        dtype: of the visual tokenizer. ``mapped``: its weights stay in their file (CPU only).
+        base: SDXL base, for worlds without a VAE of their own.
+
     Raises:
         SeedStoryError: a picture cannot be read, or the world needs ``base`` for its VAE.
     """
-    key = key_of(world.digest, digest_of_data(stories))
+    key = key_of(digest_of_files(world), digest_of_data(stories), str(dtype))
     paths, features_shape = stories.paths, _features_shape(world)
     eyes: list[SeedStoryEngine] = []
     vaes: list[Any] = []
 
     def eye() -> SeedStoryEngine:
         if not eyes:
-            opened = open_engine(world, local_host(device, torch.float32))
+            opened = open_engine(world, local_host(device, dtype, mapped))
             assert isinstance(opened, SeedStoryEngine)
             eyes.append(opened)
         return eyes[0]
@@ -95,7 +102,7 @@ def shown(path: Path, world: World) -> Tensor:
     """
     picture = read_picture(path).numpy()
     width, height = world.panel_size
-    factor = int((world.painter or {}).get("vae", {}).get("enlarge", 1))
+    factor = int(((world.painter or {}).get("vae") or {}).get("enlarge", 1))
     if width == height:
         small = to_native(picture, width // factor)
         return enlarge(torch.from_numpy(np.ascontiguousarray(small)), factor)

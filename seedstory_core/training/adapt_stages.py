@@ -79,13 +79,20 @@ class TellStage(LlmStage):
             draw = generator_of(self.settings.seed, "check", name)
             windows = [self.mixed.draw_of(kind, draw) for _ in range(CHECKED)]
             batch = {key: value.to(device) for key, value in self.mixed.batch(windows).items()}
-            figures |= {f"{name}_{key}": float(value) for key, value in module(batch).items()}
+            with precision(self.settings, device):
+                scalars = module(batch)
+            figures |= {f"{name}_{key}": float(value) for key, value in scalars.items()}
         return figures
 
     def result(self, module: nn.Module) -> dict[str, Mapping[str, Tensor]]:
         """``{"changes": {name: tensor}}``: adapters as ``<name>.down`` and ``.up``, else wholes."""
         assert isinstance(module, TellingModule)
         return {"changes": changes_of(module.mllm)}
+
+
+def precision(settings: StageSettings, device: torch.device) -> torch.autocast:
+    """The precision that a stage is trained in, for figures."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
 
 
 def changes_of(mllm: Mllm) -> dict[str, Tensor]:
@@ -142,7 +149,8 @@ def told_rows(
     for kept in plan(starts, panels, max(1, panels // 2)):
         batch = telling.batch([kept.window])
         batch = {name: value.to(device) for name, value in batch.items()}
-        answers = module.answers(module.hidden(batch), batch).float().cpu()
+        with precision(telling.settings, device):
+            answers = module.answers(module.hidden(batch), batch).float().cpu()
         rows[kept.first : kept.end] = answers[kept.first - kept.window.first - 1 :]
     return rows.half()
 
@@ -178,11 +186,12 @@ class PaintStage(DetokenizerStage):
                 "times": torch.arange(len(places)) * len(module.shares) // len(places),
                 "features": self._told[places].float(),
             }
-            scalars = [
-                module({key: value[at : at + 1].to(device) for key, value in batch.items()})
-                for at in range(len(places))
-            ]
-            figures[f"{name}_loss"] = sum(float(one["loss"]) for one in scalars) / len(scalars)
+            losses = []
+            for at in range(len(places)):
+                one = {key: value[at : at + 1].to(device) for key, value in batch.items()}
+                with precision(self.settings, device):
+                    losses.append(float(module(one)["loss"]))
+            figures[f"{name}_loss"] = sum(losses) / len(losses)
         return figures
 
     def result(self, module: nn.Module) -> dict[str, Mapping[str, Tensor]]:
@@ -225,12 +234,13 @@ def open_painting(
     with torch.device("meta"):
         pen = Detokenizer(config.detokenizer)
     load_strict(pen, read_part(spec), str(spec.weights))
-    painter = open_painter(world, base)
+    dtype = torch.bfloat16 if frugal else torch.float32
+    painter = open_painter(world, base, dtype=dtype)
     unet = painter.unet
     overlay(unet, patch, str(base or world.root))
     kind = painter_class(painter.scheduler)
     module = kind(pen, unet, painter.scheduler, world.panel_size[0])
-    module = nn.Module.to(module, dtype=torch.bfloat16 if frugal else torch.float32)
+    module = nn.Module.to(module, dtype=dtype)
     module.shares, module.time_ids = module.shares.float(), module.time_ids.float()
     choose_painted(module, settings)
     _trained_in_fp32(module)

@@ -59,6 +59,8 @@ def write_adapted(
     total = sum(entry.bytes for entry in world.files.values())
     require_space(out.parent, 2 * total, f"The world {out.name}")
     out.parent.mkdir(parents=True, exist_ok=True)
+    for stale in out.parent.glob(f".{out.name}.*{PART}"):  # of a killed run
+        shutil.rmtree(stale, ignore_errors=True)
     beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}{PART}")
     try:
         with disk_guard(out):
@@ -130,8 +132,10 @@ def _write(
     more: Sequence[tuple[str, Tensor]] | Any,
     change: Callable[[str, Tensor], Tensor],
 ) -> str:
-    """Copy a file tensor by tensor, each through ``change``, with tensors of ``more`` that it lacks;
-    the new file's sha256."""
+    """Copy a file tensor by tensor, each through ``change``, with what ``more`` has beside them.
+
+    Returns: the new file's sha256.
+    """
     base = open_checkpoint(source)
     known = set(base.keys())
     dtype = next((base.dtype(key) for key in base.keys()), torch.float16)

@@ -1,4 +1,4 @@
-"""What one pass of a model costs, counted on the meta device: no weight is made, nothing computed."""
+"""What one pass of a model costs, counted on the meta device: nothing is loaded or computed."""
 
 from __future__ import annotations
 

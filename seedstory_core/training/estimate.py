@@ -7,157 +7,28 @@ ones operations are divided by the speed of this machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 import torch
 from torch import nn
 
 from ..errors import SeedStoryError
-from ..files import human
 from ..machine import Machine
-from ..types import PaintSettings
 from ..world import World
 from . import works
+from .adapt_plan import Estimate, Step
 from .adapt_settings import AdaptSettings
 from .counting import Cost, cost_of, parameters, trained_parameters
 from .recipe import StageSettings
+from .rehearsal import paint_defaults
 from .speed import Speed, measure, seconds_of
 from .works import META, Shapes, Work
 
 #: Worlds with a larger LLM or UNet are trained frugally: 2 bytes a frozen weight, checkpointing.
 LARGE = 500_000_000
 #: A step of more operations is not timed but computed from the machine's speed.
-PROBED = 1e11
-RESERVE = 1.1  # for torch itself, fragments and what stands between two layers
-FRESH = 600 << 20  # bytes: Python, torch and diffusers before any weight
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of an adaptation; sizes in bytes.
-
-    Attributes:
-        parameters, trained: how many there are and how many of them learn.
-        weights: all weights, and the average of those that learn.
-        gradients, optimiser: of those that learn, fp32.
-        activations: what forward keeps for backward, or needs to work in.
-        disk: caches, checkpoints and results.
-        operations: floating point operations of the whole step.
-        seconds: of the whole step.
-        probed: whether the time was measured rather than computed.
-    """
-
-    name: str
-    parameters: int = 0
-    trained: int = 0
-    weights: int = 0
-    gradients: int = 0
-    optimiser: int = 0
-    activations: int = 0
-    disk: int = 0
-    operations: float = 0.0
-    seconds: float = 0.0
-    probed: bool = False
-
-    @property
-    def memory(self) -> int:
-        return self.weights + self.gradients + self.optimiser + self.activations
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """All steps, in order, on one device.
-
-    Attributes:
-        frugal: as `AdaptSettings.frugal`, decided.
-        memory, disk: bytes that this machine has for it.
-    """
-
-    steps: tuple[Step, ...]
-    frugal: bool
-    device: str
-    memory: int
-    disk: int
-
-    @property
-    def seconds(self) -> float:
-        return sum(step.seconds for step in self.steps)
-
-    @property
-    def peak(self) -> int:
-        """Bytes of the greediest step."""
-        return int(RESERVE * max(step.memory for step in self.steps)) + FRESH
-
-    @property
-    def written(self) -> int:
-        """Bytes on disk while it runs."""
-        return sum(step.disk for step in self.steps)
-
-    def table(self) -> str:
-        """The steps as text, one a line."""
-        names = ("step", "parameters", "trained", "weights", "gradients", "optimiser")
-        lines = [_row((*names, "activations", "memory", "disk", "time"))]
-        for step in self.steps:
-            sizes = (step.weights, step.gradients, step.optimiser, step.activations)
-            counts = (f"{step.parameters:,}", f"{step.trained:,}")
-            time = f"{'' if step.probed else '~'}{clock(step.seconds)}"
-            shown = (*map(human, sizes), human(step.memory), human(step.disk), time)
-            lines.append(_row((step.name, *counts, *shown)))
-        thrift = (
-            "frozen weights in bf16, gradient checkpointing, one sample at a time"
-            if self.frugal
-            else "fp32, no checkpointing"
-        )
-        lines.append(
-            f"At most {human(self.peak)} at once of {human(self.memory)} ({self.device}), "
-            f"{human(self.written)} on disk, {clock(self.seconds)} in all; {thrift}."
-        )
-        return "\n".join(lines)
-
-    def problems(self, settings: AdaptSettings) -> list[str]:
-        """Why this machine cannot do it, and what to change; [] if it can."""
-        found = []
-        if self.peak > self.memory:
-            worst = max(self.steps, key=lambda step: step.memory)
-            found.append(
-                f"Step {worst.name!r} needs about {human(self.peak)} of memory, but {self.device} "
-                f"has {human(self.memory)}. {_advice(worst, self.frugal, settings)}"
-            )
-        if self.written > self.disk:
-            found.append(
-                f"The caches and the new world need {human(self.written)} on disk, but "
-                f"{human(self.disk)} are free. Free some, or choose another folder for --out."
-            )
-        return found
-
-
-def _advice(step: Step, frugal: bool, settings: AdaptSettings) -> str:
-    ways = []
-    if not frugal:
-        ways.append("train frugally (--frugal)")
-    if step.gradients and step.optimiser > step.activations:
-        if step.name == "LLM" and settings.also:
-            ways.append("train less beside the adapters (--also with no name)")
-        ways.append(f"use a lower --rank than {settings.rank}")
-    if step.activations > step.weights or step.name == "LLM":
-        ways.append(f"use a smaller --window than {settings.window}")
-    if not frugal:
-        ways.append("use a smaller --batch or --paint-batch")
-    ways.append("use a GPU with more memory, or several with accelerate's FSDP")
-    return f"You can {'; '.join(ways)}."
-
-
-def clock(seconds: float) -> str:
-    """4000 -> ``1:06:40``."""
-    whole = max(1, round(seconds))
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    widths = (15, 15, 13, 10, 10, 10, 11, 10, 10, 10)
-    head, *rest = zip(cells, widths, strict=True)
-    return f"{head[0]:<{head[1]}}" + "".join(f"{cell:>{width}}" for cell, width in rest)
+PROBED = 1e12
+READING = 0.02  # seconds to read and shrink a picture, twice
 
 
 def is_large(shapes: Shapes) -> bool:
@@ -201,7 +72,7 @@ def estimate(
         steps.append(counts.write())
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SeedStoryError(
-            f"World {world.name!r} cannot be built for a count ({error}). Its world.json is damaged."
+            f"World {world.name!r} cannot be counted ({error}). Its world.json is damaged."
         ) from error
     return Estimate(tuple(steps), frugal, str(device), counts.speed.memory, machine.disk)
 
@@ -226,7 +97,7 @@ class _Counts:
 
     def rehearse(self, panels: int) -> Step:
         """The base world tells and paints its own panels: row by row, then step by step."""
-        shapes, paint = self.shapes, self._paint_settings()
+        shapes, (paint_steps, guidance) = self.shapes, paint_defaults(self.world)
         with META:
             llm = works.Mllm(shapes.sizes)
             vae = works.build_vae(shapes.vae)
@@ -234,21 +105,22 @@ class _Counts:
         forward = cost_of(painter.module, painter.loss, painter.units).forward
         size = parameters(llm) * self.dtype.itemsize
         rows = shapes.caption + shapes.sizes.image_tokens
-        passes = paint.steps * (1 if paint.guidance == 1 else 2)
-        seconds = panels * rows * self.speed.seconds(2 * parameters(llm), size)
+        passes = paint_steps * (1 if guidance == 1 else 2)
+        row = self.speed.seconds(2 * parameters(llm), size)
+        brush = self.speed.seconds(forward)
         small = self.probe and forward < PROBED
         if small:
+            row = seconds_of(works.one_row(shapes, self.device, self.dtype), self.device)
             real = works.painting(shapes, self.settings, 1, self.device, self.dtype)
-            seconds += panels * passes * self._forward_seconds(real)
-        else:
-            seconds += panels * passes * self.speed.seconds(forward)
+            brush = self._forward_seconds(real)
         return Step(
             name="rehearsal",
             parameters=parameters(llm) + parameters(painter.module) + parameters(vae),
             weights=max(size, (parameters(painter.module) + parameters(vae)) * self.dtype.itemsize),
             disk=panels * prod(self.shapes.panel_size) * 3,
             operations=panels * (2 * parameters(llm) * rows + passes * forward),
-            seconds=seconds,
+            seconds=panels * (rows * row + passes * brush),
+            probed=small,
         )
 
     def encode(self, pictures: int) -> Step:
@@ -275,7 +147,7 @@ class _Counts:
             activations=16 * width * height * 3 * 4,
             disk=pictures * row,
             operations=operations,
-            seconds=self.speed.seconds(operations),
+            seconds=self.speed.seconds(operations) + pictures * READING,
         )
 
     def tell(self) -> Step:
@@ -327,14 +199,6 @@ class _Counts:
     def _forward_seconds(self, work: Work) -> float:
         with torch.no_grad():
             return seconds_of(work.loss, self.device)
-
-    def _paint_settings(self) -> PaintSettings:
-        wanted = self.world.defaults.get("paint", {})
-        default = PaintSettings()
-        return PaintSettings(
-            int(wanted.get("steps", default.steps)),
-            float(wanted.get("guidance", default.guidance)),
-        )
 
 
 def training_step(

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,6 +20,10 @@ from ..files import atomic_write_bytes, sweep_parts
 from ..hosts import LocalPart, local_host
 from ..images import encode_png, read_picture
 from ..painter import open_painter
+from ..sampling import restore as restore_sampling
+from ..sampling import with_temperature
+from ..story_reader import MANIFEST, load_story
+from ..story_store import save_story
 from ..types import Opening, PaintSettings, Story
 from ..world import World
 from .data import Stories, open_stories
@@ -25,91 +31,103 @@ from .stage import Progress
 
 PANELS = 10  # of a rehearsed story, its opening included
 LIST = "train.jsonl"
+#: Words are drawn, or each opening would tell one story only.
+TEMPERATURE, TOP_P = 0.9, 0.95
 
 
-def rehearse(
-    world: World,
-    folder: Path,
-    panels: int,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-    base: Path | None = None,
-) -> Stories:
-    """So many panels of ``world`` from its openings, in ``folder``; painted ones are kept.
+@dataclass(frozen=True)
+class Rehearsal:
+    """How the base world rehearses.
 
-    All is told first and painted then, with the LLM gone. The same arguments give the same panels.
-
-    Raises:
-        SeedStoryError: the world has no opening of its own, or needs ``base`` to paint with.
+    Attributes:
+        folder: gets the stories, in the layout of `data.open_stories`.
+        panels: to be told, openings included.
+        dtype: to compute in. ``mapped``: weights stay in their files (CPU only).
+        base: SDXL base, for worlds without a painter of their own.
     """
-    if (folder / LIST).is_file():
-        return open_stories(folder, "train")
-    if not world.openings:
-        raise SeedStoryError(
-            f"World {world.name!r} brings no openings to rehearse from. Give --replay-data with "
-            "stories of it, or --replay 0 (it may then forget its other characters)."
-        )
-    sweep_parts(folder)
-    engine = open_engine(world, local_host(device, torch.float32))
-    assert isinstance(engine, SeedStoryEngine)
-    stories = [_told(engine, world, number, panels, seed, progress) for number in _numbers(panels)]
-    for part in engine.parts.values():
-        if isinstance(part, LocalPart) and part.spec.name != "detokenizer":
-            part.release()
-    lines = _painted(engine, world, stories, folder, device, progress, base)
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    atomic_write_bytes(folder / LIST, text.encode())
-    return open_stories(folder, "train")
 
+    world: World
+    folder: Path
+    panels: int
+    seed: int
+    device: torch.device
+    progress: Progress
+    dtype: torch.dtype = torch.float32
+    mapped: bool = False
+    base: Path | None = None
 
-def _numbers(panels: int) -> range:
-    return range(math.ceil(panels / PANELS))
+    def stories(self) -> Stories:
+        """The rehearsed stories; told panels and painted pictures are kept at once.
 
+        All is told first and painted then, with the LLM gone. The same values, the same panels.
 
-def _told(
-    engine: SeedStoryEngine, world: World, number: int, panels: int, seed: int, progress: Progress
-) -> Story:
-    """Story ``number``; each opening begins several stories of other seeds."""
-    picture, text = world.opening(number % len(world.openings) + 1)
-    story = engine.start(Opening(text, read_picture(picture), run=f"rehearsal {number}"))
-    wanted = max(2, min(PANELS, panels - number * PANELS))
-    while len(story) < wanted and not story.ended:
-        made = min(panels, number * PANELS + len(story))
-        progress(made, panels, "told")
-        story = engine.tell(story, seed=1_000_003 * seed + 101 * number + len(story))
-    return story
-
-
-def _painted(
-    engine: SeedStoryEngine,
-    world: World,
-    stories: list[Story],
-    folder: Path,
-    device: torch.device,
-    progress: Progress,
-    base: Path | None,
-) -> list[dict[str, object]]:
-    painter = open_painter(world, base, device, torch.float32, engine.unet_patch())
-    wanted, default = world.defaults.get("paint", {}), PaintSettings()
-    total, done, lines = sum(map(len, stories)), 0, []
-    for number, story in enumerate(stories):
-        images = []
-        for index, panel in enumerate(story.panels):
-            images.append(f"images/{number:04d}/{index:02d}.png")
-            done += 1
-            if (folder / images[-1]).is_file():
-                continue
-            progress(done, total, "painted")
-            picture = panel.image
-            if picture is None:
-                settings = PaintSettings(
-                    int(wanted.get("steps", default.steps)),
-                    float(wanted.get("guidance", default.guidance)),
-                    seed=1000 * number + index,
+        Raises:
+            SeedStoryError: the world has no opening, or needs ``base`` to paint with.
+        """
+        if not (self.folder / LIST).is_file():
+            if not self.world.openings:
+                raise SeedStoryError(
+                    f"World {self.world.name!r} brings no openings to rehearse from. Give "
+                    "--replay-data with stories of it, or --replay 0 (it may then forget its "
+                    "other characters)."
                 )
-                (picture,) = painter.paint(engine, story, [index], settings)
-            atomic_write_bytes(folder / images[-1], encode_png(picture))
-        captions = [panel.caption for panel in story.panels]
-        lines.append({"id": f"rehearsal_{number:04d}", "images": images, "captions": captions})
-    return lines
+            sweep_parts(self.folder)
+            engine = open_engine(self.world, local_host(self.device, self.dtype, self.mapped))
+            assert isinstance(engine, SeedStoryEngine)
+            stories = [self._told(engine, n) for n in range(math.ceil(self.panels / PANELS))]
+            for part in engine.parts.values():
+                if isinstance(part, LocalPart) and part.spec.name != "detokenizer":
+                    part.release()
+            lines = self._painted(engine, stories)
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            atomic_write_bytes(self.folder / LIST, text.encode())
+        return open_stories(self.folder, "train")
+
+    def _told(self, engine: SeedStoryEngine, number: int) -> Story:
+        """Story ``number``; each opening begins several stories of other seeds."""
+        place = self.folder / "told" / f"{number:04d}"
+        if (place / MANIFEST).is_file():
+            story = load_story(place)
+        else:
+            picture, text = self.world.opening(number % len(self.world.openings) + 1)
+            story = engine.start(Opening(text, read_picture(picture), run=f"rehearsal {number}"))
+        sampling = with_temperature(
+            restore_sampling(self.world.defaults.get("sampling", {})), TEMPERATURE, TOP_P
+        )
+        before = number * PANELS
+        wanted = max(2, min(PANELS, self.panels - before))
+        while len(story) < wanted and not story.ended:
+            self.progress(min(self.panels, before + len(story)), self.panels, "told")
+            seed = 1_000_003 * self.seed + PANELS * number + len(story)
+            story = engine.tell(story, sampling=sampling, seed=seed)
+            save_story(place, story)
+        return story
+
+    def _painted(self, engine: SeedStoryEngine, stories: list[Story]) -> list[dict[str, Any]]:
+        """Paint what is not painted yet; the stories' lines in the list."""
+        patch = engine.unet_patch()
+        painter = open_painter(self.world, self.base, self.device, self.dtype, patch)
+        steps, guidance = paint_defaults(self.world)
+        total, done, lines = sum(map(len, stories)), 0, []
+        for number, story in enumerate(stories):
+            images = []
+            for index, panel in enumerate(story.panels):
+                images.append(f"images/{number:04d}/{index:02d}.png")
+                target, done = self.folder / images[-1], done + 1
+                if target.is_file():
+                    continue
+                self.progress(done, total, "painted")
+                picture = panel.image
+                if picture is None:
+                    settings = PaintSettings(steps, guidance, seed=1000 * number + index)
+                    (picture,) = painter.paint(engine, story, [index], settings)
+                atomic_write_bytes(target, encode_png(picture))
+            captions = [panel.caption for panel in story.panels]
+            lines.append({"id": f"told_{number:04d}", "images": images, "captions": captions})
+        return lines
+
+
+def paint_defaults(world: World) -> tuple[int, float]:
+    """Steps and guidance that the world is painted with where nobody says otherwise."""
+    wanted, default = world.defaults.get("paint", {}), PaintSettings()
+    return int(wanted.get("steps", default.steps)), float(wanted.get("guidance", default.guidance))

@@ -1,4 +1,4 @@
-"""The models of an adaptation with a batch of the right shapes, on any device: for counts and probes.
+"""The models of an adaptation with batches of the right shapes, on any device: to count and probe.
 
 Modules are the very ones that are trained; only weights and batches mean nothing.
 """
@@ -166,6 +166,15 @@ def _windows(shapes: Shapes, count: int, dtype: torch.dtype) -> dict[str, Tensor
         "answers": whole(count * (panels - 1), slots),
         "targets": torch.ones(count * (panels - 1), *shapes.features, dtype=dtype),
     }
+
+
+def one_row(shapes: Shapes, device: torch.device, dtype: torch.dtype) -> Callable[[], Tensor]:
+    """The reading of one token by the LLM, as decoding does for each; without a gradient."""
+    with device:
+        mllm = Mllm(shapes.sizes).to(dtype).requires_grad_(False)
+        row = torch.ones(1, 1, shapes.sizes.llm.width, dtype=dtype)
+        position = torch.zeros(1, dtype=torch.long)
+    return lambda: mllm.scores(mllm(row, position))
 
 
 def painting(

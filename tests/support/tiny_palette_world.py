@@ -1,4 +1,4 @@
-"""A whole drawn world at the smallest sizes, with weights that mean nothing, for adaptation tests."""
+"""A whole drawn world at the smallest sizes, with weights that mean nothing, to be adapted."""
 
 from pathlib import Path
 
