@@ -26,10 +26,14 @@ def add_lora(mllm: Mllm, options: Mapping[str, Any]) -> None:
         options: ``r``, ``alpha``, ``dropout``, ``target``; absent ones as in `DEFAULTS`.
 
     Raises:
-        SeedStoryError: an unknown option, or a target that is not there.
+        SeedStoryError: an unknown option, a target that is not there, or no peft.
     """
-    from peft import LoraConfig, inject_adapter_in_model
-
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise SeedStoryError(
+            'Training by LoRA needs the package peft. Run: pip install "peft>=0.12"'
+        ) from error
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
         raise SeedStoryError(

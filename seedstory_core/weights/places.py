@@ -21,8 +21,12 @@ def models_folder(given: Path | None = None) -> Path:
 
 
 def world_roots(models: Path) -> list[Path]:
-    """Where worlds may be: ``models/seedstory``, ``models`` itself, the pack's ``worlds``."""
-    return [models / WORLDS, models, Path(__file__).parents[2] / "worlds"]
+    """Where worlds may be: ``models/seedstory``, ``models`` itself, the pack's ``worlds``.
+
+    An installed library has the pack's worlds inside the package.
+    """
+    package = Path(__file__).parents[1]
+    return [models / WORLDS, models, package.parent / "worlds", package / "worlds"]
 
 
 def _comfyui() -> Iterator[Path]:
