@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """From a bare clone to a told story, or to a test report. Needs nothing but Python >= 3.10.
 
-    python quickstart.py               make the environment, start ComfyUI on the default world
-    python quickstart.py --headless    the same without a browser: writes the example's storybook
+    python quickstart.py               make the environment, start ComfyUI on Picture World
+    python quickstart.py --headless    the same without a browser: writes a storybook of ten panels
     python quickstart.py test [...]    what the tests need, then pytest (further words go to it)
 
 Nothing outside this folder is changed: packages go to .venv, all else to .quickstart. An existing
@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 WORK = ROOT / ".quickstart"
 PACK = "comfyui-seedstory"
-WORLD = "babble"
-EXAMPLE = "03-whole-story"
+WORLD = "picture-world"
+EXAMPLE = "03-whole-story"  # ten panels after the opening
 
 COMFY_TAG = "v0.33.0"
 COMFY_SOURCE = "https://github.com/comfyanonymous/ComfyUI"
@@ -197,7 +197,7 @@ def run_example(url: str, base: Path, out: Path) -> None:
         key = call(url, "/prompt", {"prompt": prompt})["prompt_id"]
     except urllib.error.HTTPError as error:
         raise Stop(f"ComfyUI refused the example: {error.read().decode()[:2000]}") from error
-    say("telling and painting; this takes a minute or two on a processor")
+    say("telling and painting ten panels; this takes a minute or less on a processor")
     deadline = time.monotonic() + STORY_TIMEOUT
     while not (history := call(url, f"/history/{key}")):
         if time.monotonic() > deadline:
@@ -218,8 +218,9 @@ def run_example(url: str, base: Path, out: Path) -> None:
 
 def tell_with_library(python: Path, out: Path) -> None:
     """The same story without ComfyUI."""
-    command = [str(python), "-m", "seedstory_core", "tell", "--world", WORLD, "--panels", "4"]
-    subprocess.run([*command, "--steps", "20", "--out", str(out)], cwd=ROOT, check=True)
+    world = str(ROOT / "worlds" / WORLD)
+    command = [str(python), "-m", "seedstory_core", "tell", "--world", world, "--panels", "10"]
+    subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
     say(f"the storybook is in {out}")
 
 
@@ -229,7 +230,6 @@ def demo(args: argparse.Namespace) -> None:
     out = Path(args.out).resolve()
     comfy = find_comfy() or clone_comfy()
     python = environment(comfy, args.here)
-    say(f"the default world {WORLD!r} has untrained weights: its stories are babble")
     if comfy is None:
         tell_with_library(python, out)
         return

@@ -129,7 +129,9 @@ def _world(folder: Path, deep: bool, models: Path) -> WorldReport:
         advice = "Copy the world anew, or convert again."
         finding = Finding("world.json", DAMAGED, 0, "-", advice, str(error))
         return WorldReport(folder.name, folder, None, (finding,))
-    again = "Copy the world anew, or convert again: " + _convert(folder, models, list(_INPUTS))
+    again = "Copy the world anew"
+    if not world.painter or "trained" not in world.provenance:  # else it came from no conversion
+        again += ", or convert again: " + _convert(folder, models, list(_INPUTS))
     findings = []
     for entry in world.files.values():
         path = inside(folder, entry.path)

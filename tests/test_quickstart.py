@@ -55,7 +55,7 @@ def test_headless_writes_the_storybook_the_library_tells_too(
     assert done.returncode == 0, done.stdout + done.stderr
     book = clone / "book"
     assert list(book.glob("seedstory-page*.png"))
-    assert len(list((book / "whole-story" / "panels").glob("*.png"))) == 5
+    assert len(list((book / "whole-story" / "panels").glob("*.png"))) == 11
 
     alone = quickstart(clone, "--here", "--headless", "--out", "alone", **nowhere)
     assert alone.returncode == 0, alone.stdout + alone.stderr

@@ -12,7 +12,7 @@ from ..errors import SeedStoryError
 from ..weights.places import models_folder, world_roots
 from ..world import World, find_worlds, load_world
 
-BABBLE = "babble"
+PICTURE_WORLD, BABBLE = "picture-world", "babble"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 

@@ -20,7 +20,7 @@ from ..sampling import REFERENCE, Nucleus, Sampling, with_temperature
 from ..sampling import restore as restore_sampling
 from ..types import Opening, PaintSettings
 from ..world import World
-from .places import BABBLE, DTYPES
+from .places import DTYPES, PICTURE_WORLD
 from .progress import Bar
 
 PANELS = 10
@@ -39,9 +39,10 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the story")
-    add("--world", default=BABBLE, metavar="W", help="name or path of a world; babble is built in")
-    add("--image", type=Path, metavar="P", help="picture to begin with (the world's first opening)")
-    add("--text", metavar="T", help="sentence to begin with (the world's first opening)")
+    add("--world", default=PICTURE_WORLD, metavar="W", help="name or path of a world")
+    add("--opening", type=int, metavar="N", help="which of the world's openings (the first)")
+    add("--image", type=Path, metavar="P", help="picture to begin with, instead of an opening's")
+    add("--text", metavar="T", help="sentence to begin with, instead of an opening's")
     add("--panels", type=int, metavar="N", help=f"panels after the opening ({PANELS})")
     add("--captions", type=Path, metavar="FILE", help="given captions, one a line")
     add("--yes", action="store_true", help=f"allow more than {MANY} panels")
@@ -109,20 +110,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def opening_of(world: World, args: argparse.Namespace) -> Opening:
-    """The user's picture and sentence; what is missing comes from the world's first opening."""
+    """The user's picture and sentence; what is missing comes from an opening of the world's."""
     from ..images import read_picture
-    from ..world import inside
 
-    first = world.openings[0] if world.openings else {}
     if args.image is not None and args.text is None:
         raise SeedStoryError("A picture needs a sentence to begin with: add --text.")
-    text = args.text if args.text is not None else first.get("text")
-    if args.image is None and not first:
+    run = args.out.resolve().name or "story"
+    if args.image is not None:
+        return Opening(args.text, read_picture(args.image), run=run)
+    if not world.openings:
         raise SeedStoryError(
             f"World {world.name!r} brings no opening of its own: give --image and --text."
         )
-    path = args.image if args.image is not None else inside(world.root, first["image"])
-    return Opening(str(text), read_picture(path), run=args.out.resolve().name or "story")
+    path, text = world.opening(1 if args.opening is None else args.opening)
+    return Opening(args.text if args.text is not None else text, read_picture(path), run=run)
 
 
 def sampling_of(world: World, args: argparse.Namespace) -> Sampling:

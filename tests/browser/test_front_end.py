@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.browser,
 ]
 
-PANELS = {"01-one-panel": 2, "02-step-by-step": 4, "03-whole-story": 5, "05-given-captions": 5}
+PANELS = {"01-one-panel": 2, "02-step-by-step": 4, "03-whole-story": 11, "05-given-captions": 6}
 PANELS |= {"04-loop-lora-controlnet": 4}
 TELLING = ("SeedStory_TellPanel", "SeedStory_TellStory", "SeedStory_IllustrateCaption")
 

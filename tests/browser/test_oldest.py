@@ -35,6 +35,6 @@ def test_a_story_is_told_and_seen(page: FrontEnd) -> None:
     page.load(ui_graph("03-whole-story"))
     assert page.run() == ""
     story = page.story()
-    assert len(story["captions"]) == len(story["widths"]) == 5
+    assert len(story["captions"]) == len(story["widths"]) == 11
     assert all(story["captions"]) and all(story["widths"])
     assert page.complaints == []

@@ -1,11 +1,14 @@
 """Writes SDXL files that are tiny but fit ComfyUI's stock loaders (with `TinySDXL` registered).
 
+Also a LoRA and a ControlNet for Picture World's UNet, as example 04 asks for.
+
 Needs ``comfy`` importable: the test-only custom node calls it inside the server, so that shapes and
 names come from the host's own modules. Weights are seeded, the same on every host.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ UNET = {
 }
 UNET_OUTPUT_DEPTH = [0, 0, 1, 1, 1, 1]
 LORA_KEYS = ("attn1_to_q", "attn2_to_k", "attn2_to_v")
+WEAK = 0.02
 LORA_BLOCK = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0"
 
 #: File names as the example workflows ask for them.
@@ -49,6 +53,9 @@ UNET_FILE = "diffusion_models/tiny_sdxl_unet.safetensors"
 VAE_FILE = "vae/tiny_sdxl_taesd.safetensors"
 LORA_FILE = "loras/sdxl_style_lora.safetensors"
 CONTROLNET_FILE = "controlnet/sdxl_canny_controlnet.safetensors"
+WORLD_LORA_FILE = "loras/picture_world_lora.safetensors"
+WORLD_CONTROLNET_FILE = "controlnet/picture_world_edges.safetensors"
+WORLD_JSON = Path(__file__).parents[2] / "worlds" / "picture-world" / "world.json"
 
 
 def write_all(models: Path) -> None:
@@ -59,6 +66,8 @@ def write_all(models: Path) -> None:
         LORA_FILE: lora_state,
         CONTROLNET_FILE: controlnet_state,
         CHECKPOINT: checkpoint_state,
+        WORLD_LORA_FILE: world_lora_state,
+        WORLD_CONTROLNET_FILE: world_controlnet_state,
     }
     for name, make in makers.items():
         target = models / name
@@ -100,16 +109,54 @@ def checkpoint_state() -> dict[str, Tensor]:
 
 def lora_state(rank: int = 4) -> dict[str, Tensor]:
     """A LoRA in kohya's names on three projections of the first transformer block."""
+    return _lora(LORA_BLOCK, 64, 2048, rank, 0.2)
+
+
+def _lora(block: str, width: int, context: int, rank: int, size: float) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(4)
     state = {}
     for key in LORA_KEYS:
-        width = 64 if key.startswith("attn1") else 2048
-        up = torch.randn(64, rank, generator=generator) * 0.2
-        state[f"{LORA_BLOCK}_{key}.lora_up.weight"] = up
-        down = torch.randn(rank, width, generator=generator) * 0.2
-        state[f"{LORA_BLOCK}_{key}.lora_down.weight"] = down
-        state[f"{LORA_BLOCK}_{key}.alpha"] = torch.tensor(float(rank))
+        read = width if key.startswith("attn1") else context
+        up = torch.randn(width, rank, generator=generator) * size
+        state[f"{block}_{key}.lora_up.weight"] = up
+        down = torch.randn(rank, read, generator=generator) * size
+        state[f"{block}_{key}.lora_down.weight"] = down
+        state[f"{block}_{key}.alpha"] = torch.tensor(float(rank))
     return state
+
+
+def world_unet() -> dict[str, Any]:
+    """The settings of Picture World's UNet as ComfyUI's modules take them."""
+    config = json.loads(WORLD_JSON.read_text(encoding="utf-8"))["painter"]["unet"]
+    channels = config["block_out_channels"]
+    blocks = [config["layers_per_block"]] * len(channels)
+    return {
+        **UNET,
+        "in_channels": config["in_channels"],
+        "model_channels": channels[0],
+        "num_res_blocks": blocks,
+        "channel_mult": [width // channels[0] for width in channels],
+        "num_head_channels": channels[0] // config["attention_head_dim"][0],
+        "transformer_depth": blocks,
+        "context_dim": config["cross_attention_dim"],
+        "adm_in_channels": config["projection_class_embeddings_input_dim"],
+    }
+
+
+def world_lora_state(rank: int = 4) -> dict[str, Tensor]:
+    """`lora_state` for Picture World's UNet, whose first level attends; weak, as pictures show."""
+    unet = world_unet()
+    block = LORA_BLOCK.replace("down_blocks_1", "down_blocks_0")
+    return _lora(block, unet["model_channels"], unet["context_dim"], rank, WEAK)
+
+
+def world_controlnet_state() -> dict[str, Tensor]:
+    """`controlnet_state` for Picture World's UNet; weak, as pictures show."""
+    from comfy.cldm.cldm import ControlNet
+
+    state = _seeded(ControlNet(**world_unet(), hint_channels=3, operations=_ops()), seed=6)
+    outputs = ("zero_convs.", "middle_block_out.")
+    return {key: v * WEAK if key.startswith(outputs) else v for key, v in state.items()}
 
 
 def _ops() -> Any:

@@ -133,7 +133,8 @@ def test_stopped_telling_keeps_every_finished_panel(comfy: ComfyServer) -> None:
 def test_stopped_painting_keeps_pictures_and_goes_on_from_them(comfy: ComfyServer) -> None:
     prompt = named(api_prompt(WHOLE), "stopped-painting")
     folder = story(comfy, "stopped-painting")
-    run = comfy.begin(changed(prompt, "SeedStory_PaintStory", steps=200))
+    prompt = changed(prompt, "SeedStory_TellStory", panels=4)
+    run = comfy.begin(changed(prompt, "SeedStory_PaintStory", steps=400))
     wait_until(lambda: (folder / "panels" / "001.png").is_file(), "the first picture")
     comfy.interrupt()
     assert run.finish().status == "interrupted"

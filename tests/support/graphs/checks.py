@@ -6,7 +6,8 @@ It is a useful one all the same: the reference's noise and noise levels in the s
 from __future__ import annotations
 
 from . import parts
-from .parts import DETOKENIZER, LLM
+from .examples import CAPTIONS
+from .parts import CFG, DETOKENIZER, LLM
 from .ui_graph import Graph, Link, Node
 
 REFERENCE_NOISE = Graph(
@@ -17,7 +18,12 @@ REFERENCE_NOISE = Graph(
         *(node for node in parts.load() if node.key != "picture"),
         Node("picture", "LoadImage", 0, {"image": "example.png"}),  # of ComfyUI
         parts.start("reference-noise"),
-        Node("tell", "SeedStory_IllustrateCaption", 1, {"story": Link("start"), "llm": LLM}),
+        Node(
+            "tell",
+            "SeedStory_IllustrateCaption",
+            1,
+            {"story": Link("start"), "llm": LLM, "caption": CAPTIONS[0]},
+        ),
         parts.conditioning(Link("tell", 1), 2),
         parts.apply_detokenizer(Link("painter"), 2),
         Node("sigmas", "SeedStory_ReferenceSigmas", 2, {"steps": 10, "detokenizer": DETOKENIZER}),
@@ -37,7 +43,7 @@ REFERENCE_NOISE = Graph(
                 "model": Link("model"),
                 "positive": Link("conditioning", 0),
                 "negative": Link("conditioning", 1),
-                "cfg": 7.5,
+                "cfg": CFG,
             },
         ),
         Node(

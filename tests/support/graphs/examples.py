@@ -9,10 +9,15 @@ from .ui_graph import Graph, Group, Link, Node
 
 BODY_COLOR = "#5a4a63"
 CAPTIONS = (
-    "The fox climbed down and ran into the forest.",
-    "An owl was waiting on the oldest tree.",
-    "Both listened to the wind.",
+    "Mila spots a kite in the meadow.",
+    "She takes the kite and smiles.",
+    "Mila waves, for Bruno is coming.",
+    "Mila gives the kite to Bruno, who smiles.",
 )
+LAST_CAPTION = "Now it is night in the meadow. They listen to the wind."
+LORA = "picture_world_lora.safetensors"
+CONTROLNET = "picture_world_edges.safetensors"
+OWN_SIDE = 64  # pixels: the world's pictures before they are enlarged
 
 ONE_PANEL = Graph(
     "01-one-panel",
@@ -65,7 +70,7 @@ WHOLE_STORY = Graph(
     (
         *parts.load(),
         parts.start("whole-story"),
-        parts.tell_story(1, panels=4),
+        parts.tell_story(1, panels=10),
         parts.paint(Link("tell"), 2),
         parts.show(Link("paint"), 3),
         *parts.page(Link("show"), 4, "seedstory-page"),
@@ -81,26 +86,22 @@ WHOLE_STORY = Graph(
 _LOOP_LOADERS = (
     Node("world", "SeedStory_LoadWorld", 0, {"world": parts.WORLD}),
     parts.picture(),
-    Node("base", "CheckpointLoaderSimple", 0, {"ckpt_name": "sd_xl_base_1.0.safetensors"}),
+    Node("base", "SeedStory_LoadWorldPainter", 0, {"world": parts.WORLD}),
     parts.start("loop"),
     parts.apply_detokenizer(Link("base"), 1),
     Node(
         "lora",
         "LoraLoaderModelOnly",
         1,
-        {
-            "model": Link("model"),
-            "lora_name": "sdxl_style_lora.safetensors",
-            "strength_model": 0.8,
-        },
+        {"model": Link("model"), "lora_name": LORA, "strength_model": 0.8},
     ),
     Node(
         "control",
-        "ControlNetLoader",
+        "SeedStory_LoadWorldControlNet",
         1,
-        {"control_net_name": "sdxl_canny_controlnet.safetensors"},
+        {"model": Link("base"), "control_net": CONTROLNET},
     ),
-    Node("canny", "Canny", 1, {"image": Link("picture")}),
+    Node("canny", "Canny", 1, {"image": Link("own_size")}),
 )
 _LOOP_BODY = (
     Node("open", "SeedStory_StoryLoopOpen", 2, {"story": Link("start")}),
@@ -119,7 +120,7 @@ _LOOP_BODY = (
         },
     ),
     parts.latent(3),
-    *parts.sample(4, vae=Link("base", 2), model="lora", steer="steer", seed=Link("open", 3)),
+    *parts.sample(4, vae=Link("base", 1), model="lora", steer="steer", seed=Link("open", 3)),
     parts.attach(5),
 )
 LOOP = Graph(
@@ -136,9 +137,20 @@ LOOP = Graph(
             {"loop": Link("open", 0), "story": Link("attach"), "count": 3},
         ),
         parts.show(Link("close"), 6),
+        Node(
+            "own_size",
+            "ImageScale",
+            1,
+            {
+                "image": Link("picture"),
+                "upscale_method": "nearest-exact",
+                "width": OWN_SIDE,
+                "height": OWN_SIDE,
+            },
+        ),
     ),
     (
-        Group("1 · Load", tuple(node.key for node in _LOOP_LOADERS)),
+        Group("1 · Load", (*(node.key for node in _LOOP_LOADERS), "own_size")),
         Group("2 · The body: once a turn", tuple(node.key for node in _LOOP_BODY), BODY_COLOR),
         Group("3 · Read", ("close", "show")),
     ),
@@ -159,7 +171,7 @@ GIVEN_CAPTIONS = Graph(
             {
                 "story": Link("tell"),
                 "llm": LLM,
-                "caption": "In the morning they walked to the sea.",
+                "caption": LAST_CAPTION,
             },
         ),
         parts.paint(Link("last"), 2),

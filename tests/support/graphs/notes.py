@@ -4,12 +4,13 @@ from __future__ import annotations
 
 WORLD = """
 Put *Load Image* in the place of **World Opening** to begin with a picture of yours, and
-write its sentence in **Start Story**.
+write its sentence in **Start Story**; **World Opening** itself has nine more.
 
-*babble* is an untrained toy world: its captions mean nothing and its pictures are noise,
-but every step is the real one. For a real world choose it in **Load World**; where it
-changes an SDXL base, replace **Load World Painter** by *Load Checkpoint* (SDXL base 1.0)
-and *Apply De-tokenizer*, and set picture sizes to 1024.
+*Picture World* is small and comes with the pack: six friends in eight places, drawn by a
+program in pixel art. It understands short, simple sentences about them
+(*docs/WORLDS.md*). For another world choose it in **Load World**; where that changes an
+SDXL base, replace **Load World Painter** by *Load Checkpoint* (SDXL base 1.0) and *Apply
+De-tokenizer*, and give the sampler 50 steps, cfg 7.5 and the scheduler *normal*.
 """
 
 NOTES = {
@@ -42,27 +43,30 @@ is cached on its own: raise the count on Close and only the new turns run. (With
 preview node in the body, newer ComfyUI forgets the old turns unless it is started with
 *--cache-classic*.)
 
-Needs three files of yours; choose them in their loaders:
-- an SDXL base 1.0 checkpoint,
-- an SDXL LoRA,
-- an SDXL ControlNet (canny here, read from the picture).
+Needs two files of yours that were trained for this world's painter; choose them in their
+loaders:
+- a LoRA in kohya's naming, in *models/loras*,
+- a ControlNet in *models/controlnet* (edges here, read from the picture at the world's own
+  64 pixels).
 
-Put *Load Image* in the place of **World Opening** to begin with a picture of yours.
+Without them, take both loaders out and wire past them. Put *Load Image* in the place of
+**World Opening** to begin with a picture of yours.
 
-Choose a world that was made for SDXL in **Load World**, and set width and height to
-1024 in *Empty Latent Image* and *Story Conditioning*. The toy world *babble* gives
-noise here too.
+For a world that changes SDXL put *Load Checkpoint* (SDXL base 1.0) in the place of **Load
+World Painter** and *Load ControlNet Model* in that of **Load World ControlNet**, choose
+an SDXL LoRA and ControlNet, and wire the picture straight into *Canny*.
 
 ComfyUI 0.36 and newer have loop nodes of their own; the same body works in them.
 """,
     "05-given-captions": """
 You write the captions, one a line; the model makes the features of each picture, in
-view of the panels before. **Illustrate Caption** does the same for one caption.
+view of the panels before. **Illustrate Caption** does the same for one caption. A name,
+a place or a thing that the last sentences mentioned need not be said again.
 """,
     "06-image-features-image": """
 No story: a picture becomes features, and the painter paints from them. It shows what
-the features keep of a picture, and is a good first check of a world: with a trained one
-the result resembles the picture.
+the features keep of a picture (who, where, what is done; not where exactly), and is a
+good first check of a world: with a trained one the result resembles the picture.
 """,
     "07-storybook-page": """
 **Story Page** lays a story out: pictures, wrapped captions, a font that has the letters
@@ -76,6 +80,6 @@ before it.
 
 
 def note(name: str) -> str:
-    """The text for one graph; those that run on the toy world say what it is."""
+    """The text for one graph; the loop says itself how to change the world."""
     own = NOTES[name].strip()
-    return own if "*babble*" in own else f"{own}\n\n{WORLD.strip()}"
+    return own if "ControlNet" in own else f"{own}\n\n{WORLD.strip()}"

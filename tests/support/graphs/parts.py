@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from ..server import ROOT
 from .ui_graph import Group, Link, Node
 
-WORLD = "babble"
-SMALL = {"width": 64, "height": 64}  # babble's own size
-OPENING = "A small fox sat on the hill and looked at the moon."  # babble's first
+WORLD = "picture-world"
+MANIFEST = json.loads((ROOT / "worlds" / WORLD / "world.json").read_text(encoding="utf-8"))
+OPENING = MANIFEST["openings"][0]["text"]
+STEPS, CFG = MANIFEST["defaults"]["paint"]["steps"], MANIFEST["defaults"]["paint"]["guidance"]
+#: Steps through the noise levels of the world's trailing, zero-SNR schedule.
+SCHEDULER = "simple"
+PAINTING = {"steps": STEPS, "cfg": CFG, "scheduler": SCHEDULER}
 
 LLM, VISION, DETOKENIZER = (Link("world", slot) for slot in range(3))
 LOAD = Group("1 · Load", ("world", "painter", "picture"))
@@ -46,10 +52,10 @@ def tell_story(column: int, **inputs: Any) -> Node:
 
 
 def paint(story: Link, column: int) -> Node:
-    """Paint Story with the world's own painter, few steps."""
+    """Paint Story with the world's own painter, as the world says."""
     wired = {"story": story, "model": Link("painter", 0), "vae": Link("painter", 1)}
-    settings = {"detokenizer": DETOKENIZER, "steps": 20}
-    return Node("paint", "SeedStory_PaintStory", column, wired | settings)
+    wired |= {"detokenizer": DETOKENIZER}
+    return Node("paint", "SeedStory_PaintStory", column, wired | PAINTING)
 
 
 def show(story: Link, column: int) -> Node:
@@ -67,7 +73,7 @@ def page(story: Link, column: int, prefix: str) -> tuple[Node, Node]:
 
 def conditioning(features: Link, column: int) -> Node:
     """Features as conditioning."""
-    inputs = {"features": features, "detokenizer": DETOKENIZER, **SMALL}
+    inputs = {"features": features, "detokenizer": DETOKENIZER}
     return Node("conditioning", "SeedStory_Conditioning", column, inputs)
 
 
@@ -79,7 +85,7 @@ def apply_detokenizer(model: Link, column: int) -> Node:
 
 def latent(column: int) -> Node:
     """Where sampling begins."""
-    return Node("latent", "EmptyLatentImage", column, SMALL)
+    return Node("latent", "SeedStory_EmptyPanelLatent", column, {"detokenizer": DETOKENIZER})
 
 
 def sample(
@@ -87,9 +93,9 @@ def sample(
 ) -> tuple[Node, Node]:
     """The stock sampler and decoder."""
     wired = {"model": Link(model), "positive": Link(steer, 0), "negative": Link(steer, 1)}
-    settings = {"latent_image": Link("latent"), "seed": seed, "steps": 20, "cfg": 7.5}
+    settings = {"latent_image": Link("latent"), "seed": seed}
     return (
-        Node("sample", "KSampler", column, wired | settings),
+        Node("sample", "KSampler", column, wired | settings | PAINTING),
         Node("decode", "VAEDecode", column, {"samples": Link("sample"), "vae": vae}),
     )
 
