@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -37,7 +36,7 @@ def signal_shares(scheduler: Mapping[str, Any]) -> Tensor:
 
 
 def noised(latents: Tensor, noise: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Latents and unit noise [B, C, h, w] at ``shares`` [B] -> noisy latents and the v to predict."""
+    """Latents and noise [B, C, h, w] at ``shares`` [B] -> noisy latents and the v to predict."""
     signal = rearrange(shares.sqrt(), "b -> b 1 1 1")
     rest = rearrange((1 - shares).sqrt(), "b -> b 1 1 1")
     return signal * latents + rest * noise, signal * noise - rest * latents

@@ -1,4 +1,4 @@
-"""What the frozen encoders make of a split's pictures: latents for the UNet, features for the LLM."""
+"""What frozen encoders make of pictures: latents for the UNet, features for the LLM."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..engines.seed_story.config import SeedStoryConfig
 from ..engines.seed_story.vision import Vision
 from ..images import CLIP_MEAN, CLIP_STD
+from ..painter.palette_vae import PaletteVae
 from ..parts import load_strict
 from .cache import Rows, cached_rows, key_of
 from .data import Stories

@@ -193,7 +193,7 @@ class LlmStage:
         return self.train.batch(windows, draw)
 
     def _sorted(self, group: int) -> list[list[Window]]:
-        """The batches of some steps: windows of like length together, so that few rows are empty."""
+        """The batches of some steps: windows of like length together leave few rows empty."""
         count, draw = self.settings.batch, generator_of(self.settings.seed, NAME, group)
         windows = sorted(self.train.draw(count * GROUP, draw), key=self.train.scripts.length)
         batches = [windows[at : at + count] for at in range(0, len(windows), count)]

@@ -60,7 +60,7 @@ class Scripts:
     def _cut(
         self, known: dict[str, list[int]], captions: Sequence[str], before: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of each caption and its picture's span, one behind the other, and where each begins."""
+        """Ids of all captions and their pictures' spans, and where each begins."""
         parts, at = [], [0]
         for caption in captions:
             text = before + caption
