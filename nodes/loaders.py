@@ -32,8 +32,9 @@ class LoadWorld(io.ComfyNode):
                     "world",
                     options=worlds,
                     default=worlds[0],
-                    tooltip="Folder in models/seedstory. 'babble' is always there: a tiny "
-                    "untrained world, made at first use, whose stories mean nothing.",
+                    tooltip="Folder in models/seedstory. 'picture-world' comes with the pack; "
+                    "'babble' is always there too: a tiny untrained world, made at first use, "
+                    "whose stories mean nothing.",
                 ),
                 io.Combo.Input(
                     "precision",

@@ -61,7 +61,7 @@ class StartStory(io.ComfyNode):
                 io.String.Input(
                     "text",
                     multiline=True,
-                    default="One day a little monkey found a balloon.",
+                    default="One sunny day, Mila is in the meadow.",
                     tooltip="The first sentence, as a caption of the picture.",
                 ),
                 io.String.Input(

@@ -148,7 +148,7 @@ class IllustrateCaption(io.ComfyNode):
                 io.String.Input(
                     "caption",
                     multiline=True,
-                    default="He ran after it through the tall grass.",
+                    default="Mila finds a kite.",
                     tooltip="The new panel's caption, taken as it is.",
                 ),
                 _reference(),
