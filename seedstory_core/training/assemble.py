@@ -148,7 +148,7 @@ def _painter(job: Job) -> dict[str, Any]:
 
 
 def _defaults(job: Job) -> dict[str, Any]:
-    """How the world is told and painted where nothing else is said; the recipe has the last word."""
+    """How the world is told and painted by default; the recipe has the last word."""
     window = job.settings(LLM).option("window", 9)
     return {
         "sampling": describe(Sampling(max_caption_tokens=96, suppress=-inf)),

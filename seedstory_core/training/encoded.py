@@ -114,7 +114,7 @@ def digest_of(pictures: Pixels) -> str:
     """A digest of all pictures (they are mapped from one file, which is read through)."""
     digest = hashlib.sha256(str(pictures.shape).encode())
     for start in range(0, len(pictures), 4096):
-        digest.update(np.ascontiguousarray(pictures[start : start + 4096]))
+        digest.update(pictures[start : start + 4096].tobytes())
     return digest.hexdigest()
 
 
@@ -122,5 +122,5 @@ def _digest_of_state(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy())
+        digest.update(value.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
