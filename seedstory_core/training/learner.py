@@ -127,11 +127,11 @@ class Learner:
             return
         with torch.no_grad():
             kept = [value.detach().clone() for value in self.trained]
-            torch._foreach_copy_(self.trained, self.ema)
+            _copy(self.trained, self.ema)
             try:
                 yield
             finally:
-                torch._foreach_copy_(self.trained, kept)
+                _copy(self.trained, kept)
 
     def check(self) -> dict[str, float]:
         """The stage's held-out figures with the averaged weights; none of sharded ones."""
@@ -174,7 +174,7 @@ class Learner:
             if self.ema:
                 self._set(tensors["ema"])
                 with torch.no_grad():
-                    torch._foreach_copy_(self.ema, self.trained)
+                    _copy(self.ema, self.trained)
             self._set(tensors["model"])
             moments: dict[str, dict[str, Tensor]] = {}
             for full, value in tensors["optimizer"].items():
@@ -242,6 +242,12 @@ def lr_at(step: int, settings: StageSettings) -> float:
     share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     low = settings.min_lr_share
     return settings.lr * ((1 + low) + (1 - low) * math.cos(math.pi * min(1.0, share))) / 2
+
+
+def _copy(targets: list[Tensor], sources: list[Tensor]) -> None:
+    """One by one, since sharded tensors know no other way."""
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)
 
 
 def _optimizer(

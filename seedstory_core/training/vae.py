@@ -39,7 +39,9 @@ def build(job: Job) -> PaletteStage:
         SeedStoryError: the pictures have too many colours, or the configuration is wrong.
     """
     settings, size = job.settings(NAME), job.recipe.native_size
-    pictures = load_pictures(open_data(job.data, settings.option("split", "train")), size, job.cache(), job.progress)
+    pictures = load_pictures(
+        open_data(job.data, settings.option("split", "train")), size, job.cache(), job.progress
+    )
     held_out = load_pictures(open_data(job.data, "val"), size, job.cache(), job.progress)
     colours = palette_of(pictures)
     palette = tuple((int(r), int(g), int(b)) for r, g, b in colours)
@@ -206,8 +208,8 @@ def palette_of(pictures: np.ndarray) -> np.ndarray:
     if len(colours) > PALETTE_LIMITS[1]:
         raise SeedStoryError(
             f"The pictures have {len(colours)} colours; a palette VAE takes at most "
-            f"{PALETTE_LIMITS[1]}. Reduce their colours (without dithering), or use a recipe "
-            "with another kind of VAE."
+            f"{PALETTE_LIMITS[1]}. Reduce them to one palette for all pictures, without dithering "
+            "(indexed colours in most programs)."
         )
     return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8)
 
