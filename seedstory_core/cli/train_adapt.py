@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from dataclasses import fields
@@ -14,6 +15,7 @@ from ..errors import SeedStoryError
 from ..training.adapt_settings import AdaptSettings
 
 DEFAULTS = AdaptSettings()
+OFFICIAL = "official"
 #: option -> (type, help); names are those of `AdaptSettings`.
 NUMBERS: dict[str, tuple[type, str]] = {
     "steps": (int, "of the LLM"),
@@ -42,7 +44,13 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--base", dest="world", required=True, metavar="WORLD", help="name or path of a world")
+    add(
+        "--base",
+        dest="world",
+        required=True,
+        metavar="WORLD",
+        help=f"name or path of a world; {OFFICIAL} with --dry-run for the released one's sizes",
+    )
     add("--data", type=Path, required=True, metavar="DIR", help="captioned pictures, or stories")
     add("--out", type=Path, required=True, metavar="WORLD2", help="folder of the new world")
     add("--dry-run", action="store_true", help="print what it takes and stop; loads nothing")
@@ -68,16 +76,15 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     if find_spec("peft") is None:
         raise SeedStoryError("Adapting a world needs peft: pip install peft")
-    from ..training.adapt_base import open_words
     from ..training.adapt_data import long_caption, longest_story, open_series
     from ..training.adapted_world import refuse_existing
-    from .places import device_of, open_world
+    from .places import device_of
 
-    world, device = open_world(args.world), device_of(args.device)
-    _, words = open_words(world)
+    device = device_of(args.device)
+    world, words = _base(args)
     refuse_existing(args.out)
     series = open_series(args.data, words)
-    print(f"{len(series)} pictures in {len(series.tales)} stories; base {world.title}.")
+    _say(f"{len(series)} pictures in {len(series.tales)} stories; base {world.title}.")
     from ..machine import Machine
     from ..training.estimate import estimate
 
@@ -91,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         machine=Machine.here(args.out),
         rehearsed_known=args.replay_data is not None,
     )
-    print(plan.table())
+    _say(plan.table())
     problems = plan.problems(settings)
     for problem in problems:
         print(f"Warning: {problem}", file=sys.stderr)
@@ -102,18 +109,33 @@ def run(args: argparse.Namespace) -> int:
     return _adapt(args, settings, world, device, plan.frugal)
 
 
+def _base(args: argparse.Namespace) -> tuple[Any, Any]:
+    """The world to adapt and its vocabulary, None for the released one's sizes."""
+    from ..training.adapt_base import open_words
+    from .places import open_world
+
+    if args.world == OFFICIAL:
+        if not args.dry_run:
+            raise SeedStoryError(
+                f"--base {OFFICIAL} stands for sizes only; use it with --dry-run. To adapt the "
+                "released world, convert it and give its folder."
+            )
+        from ..training.estimate import official_world
+
+        return official_world(), None
+    world = open_world(args.world)
+    return world, open_words(world)[1]
+
+
 def _adapt(
     args: argparse.Namespace, settings: AdaptSettings, world: Any, device: Any, frugal: bool
 ) -> int:
     from ..training.adapt import Adaptation
+    from ..training.stage import quiet
     from .train import Line
 
-    lines: list[Line] = []
-
-    def report(step: str) -> Line:
-        lines.append(Line(step))
-        return lines[-1]
-
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+        device = type(device)("cuda", int(os.environ["LOCAL_RANK"]))
     own = args.folder is None
     folder = args.out.with_name(f"{args.out.name}-training") if own else args.folder
     adaptation = Adaptation(
@@ -122,7 +144,7 @@ def _adapt(
         out=args.out,
         run=folder,
         settings=settings,
-        report=report,
+        report=Line if _is_first() else lambda step: quiet,
         device=device,
         frugal=frugal,
         replay_data=args.replay_data,
@@ -130,11 +152,11 @@ def _adapt(
         cpu=device.type == "cpu",
     )
     if not adaptation.adapt(args.max_steps):
-        print(f"\nStopped with a checkpoint in {folder}; the same command goes on.")
+        _say(f"\nStopped with a checkpoint in {folder}; the same command goes on.")
         return 0
-    if own:
+    if own and _is_first():
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"\nThe new world is in {args.out}. Try it: seedstory tell --world {args.out} --out DIR")
+    _say(f"\nThe new world is in {args.out}. Try it: seedstory tell --world {args.out} --out DIR")
     return 0
 
 
@@ -149,3 +171,13 @@ def settings_of(args: argparse.Namespace) -> AdaptSettings:
     return AdaptSettings(
         **chosen, also=also, whole_detokenizer=not args.keys_only, frugal=args.frugal
     )
+
+
+def _is_first() -> bool:
+    """Whether this is the first process that accelerate has launched here, or the only one."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _say(text: str) -> None:
+    if _is_first():
+        print(text)

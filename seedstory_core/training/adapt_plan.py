@@ -75,12 +75,14 @@ class Estimate:
     def table(self) -> str:
         """The steps as text, one a line."""
         names = ("step", "parameters", "trained", "weights", "gradients", "optimiser")
-        lines = [_row((*names, "activations", "memory", "disk", "time"))]
+        lines = [_row((*names, "activations", "memory", "disk", "TFLOP", "time"))]
         for step in self.steps:
             sizes = (step.weights, step.gradients, step.optimiser, step.activations)
             counts = (f"{step.parameters:,}", f"{step.trained:,}")
             time = f"{'' if step.probed else '~'}{clock(step.seconds)}"
-            shown = (*map(human, sizes), human(step.memory), human(step.disk), time)
+            trillions = step.operations / 1e12
+            work = f"{trillions:,.0f}" if trillions >= 100 else f"{trillions:.2g}"
+            shown = (*map(human, sizes), human(step.memory), human(step.disk), work, time)
             lines.append(_row((step.name, *counts, *shown)))
         thrift = (
             "frozen weights in bf16, gradient checkpointing, one sample at a time"
@@ -133,6 +135,6 @@ def clock(seconds: float) -> str:
 
 
 def _row(cells: tuple[str, ...]) -> str:
-    widths = (15, 15, 13, 10, 10, 10, 11, 10, 10, 10)
+    widths = (14, 15, 13, 10, 10, 10, 12, 10, 10, 10, 12)
     head, *rest = zip(cells, widths, strict=True)
     return f"{head[0]:<{head[1]}}" + "".join(f"{cell:>{width}}" for cell, width in rest)

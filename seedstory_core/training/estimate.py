@@ -8,13 +8,15 @@ ones operations are divided by the speed of this machine.
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from ..engines.seed_story.config import OFFICIAL
 from ..errors import SeedStoryError
 from ..machine import Machine
-from ..world import World
+from ..world import World, WorldFile
 from . import works
 from .adapt_plan import Estimate, Step
 from .adapt_settings import AdaptSettings
@@ -29,6 +31,31 @@ LARGE = 500_000_000
 #: A step of more operations is not timed but computed from the machine's speed.
 PROBED = 1e12
 READING = 0.02  # seconds to read and shrink a picture, twice
+
+
+def official_world() -> World:
+    """The released world as far as an estimate reads it, for those who have not got it."""
+    with META:
+        parts = {
+            "llm": works.Mllm(OFFICIAL),
+            "vision": works.Vision(OFFICIAL.vision),
+            "detokenizer": works.Detokenizer(OFFICIAL.detokenizer),
+        }
+    files = {
+        name: WorldFile(f"{name}.safetensors", 2 * parameters(part), "")
+        for name, part in parts.items()
+    }
+    return World(
+        root=Path("official"),
+        name="official",
+        title="the released world (sizes only)",
+        engine="seed_story",
+        sizes=OFFICIAL.to_json(),
+        files=files,
+        panel_size=(1024, 1024),
+        licence="",
+        provenance={},
+    )
 
 
 def is_large(shapes: Shapes) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.tiny_palette_world import write_tiny_world
 
 from seedstory_core.picture_world.render import draw_freedom, render, rgb
 from seedstory_core.picture_world.scene import ACTIONS, CAST, PLACES, PROPS, TIMES, Actor, Scene
+from seedstory_core.world import World
 
 TINY: dict[str, Any] = {
     "sizes": {
@@ -109,3 +111,9 @@ def story_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_recipe() -> dict[str, Any]:
     """The JSON of a recipe that trains in seconds."""
     return copy.deepcopy(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A whole world of weights that mean nothing; nobody may write into it."""
+    return write_tiny_world(tmp_path_factory.mktemp("tiny_world"))
