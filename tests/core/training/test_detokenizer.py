@@ -153,11 +153,15 @@ def test_the_adaptation_mixes_both_and_trains_keys_and_values(told_job: Job) -> 
     assert unet and all(name.endswith(("to_k.weight", "to_v.weight")) for name in unet)
     assert "detokenizer.proj_in.weight" in trained
     before = {name: value.clone() for name, value in stage.module.state_dict().items()}
-    old, new = learnt(stage, 12)
-    assert new["val_loss"] < old["val_loss"]
+    learnt(stage, 3)
     changed = {n for n, v in stage.module.state_dict().items() if not v.equal(before[n])}
     assert changed and changed <= trained
-    choose_trained(stage.module, "all")
+
+
+def test_all_of_the_painter_can_be_adapted(told_job: Job) -> None:
+    stage = adapt_detokenizer.build(with_options(told_job, "adapt-detokenizer", train="all"))
     assert all(value.requires_grad for value in stage.module.parameters())
+    before, after = learnt(stage, 20)
+    assert after["val_loss"] < 0.97 * before["val_loss"]
     with pytest.raises(SeedStoryError, match="kv or all"):
         choose_trained(stage.module, "everything")
