@@ -40,7 +40,7 @@ ACCESSORIES = tuple(look.accessory for look in LOOKS.values())
 #: How often an example is what it is.
 TRUE, WRONG_ACCESSORY, WRONG_COLOURS, TWICE, MIXED, EMPTY = range(6)
 WEIGHTS = (0.3, 0.23, 0.23, 0.05, 0.17, 0.02)
-LEAST_MIX = 0.3  # share of the pixels that tell two creatures apart which each must give
+LEAST_MIX = 0.3  # share of the pixels that tell two heads apart which each must give
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,18 +163,21 @@ def _twice(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
 
 
 def _mixed(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
-    """One figure is put together from two creatures, cut along cells or along a line."""
+    """One figure is put together from two creatures, cut along cells or along a line.
+
+    Bodies have one shape for all, so a body of another is no more than wrong colours or a borrowed
+    accessory. It is a stranger whose head is cut; of the others nothing is asked.
+    """
     labels = labels_of(scene, freedom)
     one = rng.choice(scene.actors).name
     other = rng.choice([name for name in KNOWN if labels["present"][KNOWN.index(name)] == 0])
     first = render(scene, freedom)
     second = render(scene, freedom, _dressed({one: LOOKS[other]}))
-    differs = first != second
-    mask = _cut(rng, differs)
-    share = (differs & mask).sum() / max(1, differs.sum())
-    if not LEAST_MIX <= share <= 1 - LEAST_MIX:
-        return Example(first, labels)
-    labels["stranger"] = np.array(1, np.int64)
+    shaped = replace(LOOKS[one], species=LOOKS[other].species)
+    head = first != render(scene, freedom, _dressed({one: shaped}))
+    mask = _cut(rng, head)
+    share = (head & mask).sum() / max(1, head.sum())
+    labels["stranger"] = np.array(1 if LEAST_MIX <= share <= 1 - LEAST_MIX else IGNORE, np.int64)
     both = [KNOWN.index(one), KNOWN.index(other)]
     for name in ("present", COLUMN, *FIGURE):
         labels[name][both] = IGNORE
