@@ -145,12 +145,12 @@ def _world(folder: Path, deep: bool, models: Path) -> WorldReport:
 
 
 def _strangers(world: World) -> list[Finding]:
-    """Weights in a world's folder that its world.json does not name."""
+    """Weights in a world's folder that neither its world.json nor a node's menu names."""
     known = {inside(world.root, entry.path) for entry in world.files.values()}
     return [
         Finding(path.name, UNKNOWN_FILE, path.stat().st_size, "unknown", "Not used by this world.")
         for path in sorted(world.root.glob("*.safetensors"))
-        if path.resolve() not in known
+        if path.resolve() not in known and not path.name.startswith("controlnet")
     ]
 
 

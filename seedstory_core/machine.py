@@ -18,6 +18,7 @@ from .world import World
 PHASES = {"seeing": ("vision",), "telling": ("llm",), "painting": ("detokenizer", "unet", "vae")}
 #: What painting adds where the world has no UNet or VAE of its own.
 _BASE_PARTS = {"unet": "sdxl-unet", "vae": "sdxl-vae"}
+QUICK = 1 << 28  # bytes of fp32 weights that a processor computes with at a walking pace
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def _phase(name: str, weights: int, width: int, machine: Machine) -> Phase:
         return Phase(name, weights, stored, "in parts on the GPU, as ComfyUI offloads; slower")
     as_fp32 = weights * 4 // width
     if as_fp32 < machine.ram:
-        return Phase(name, weights, "float32", f"on the CPU, {human(as_fp32)} in memory; slow")
+        pace = "; slow" if as_fp32 > QUICK else ""
+        return Phase(name, weights, "float32", f"on the CPU, {human(as_fp32)} in memory{pace}")
     if weights < machine.ram:
         return Phase(name, weights, "float32", "on the CPU from mapped weights; very slow")
     return Phase(name, weights, "float32", "on the CPU, read from disk again and again; not useful")

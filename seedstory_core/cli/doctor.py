@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
                 )
         print()
     outside = doctor.examine_outside(models, args.deep)
-    print("Official files (needed for converting, and the SDXL base for painting)")
+    print("Official SEED-Story files (for converting only, and the SDXL base to paint with them)")
     _print_table(outside)
     print(f"\nThis machine: {machine.describe()}")
     if any(report.usable for report in worlds):

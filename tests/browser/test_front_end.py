@@ -53,6 +53,7 @@ def check_example(page: FrontEnd, name: str, shot: Path) -> None:
         assert len(story["captions"]) == len(story["widths"]) == PANELS[name]
         assert all(story["captions"]) and all(story["widths"])
         assert story["shown"] > 50, "the story has room on the screen"
+        assert set(story["pixelated"]) == {"pixelated"}, "pixel art is not blurred"
     for node_class in TELLING:
         for key in ids(api_prompt(name), node_class):
             assert page.told(int(key)), f"node {key} shows what it told"

@@ -224,6 +224,16 @@ def test_bad_input_is_explained(
     assert error.splitlines()[-1].startswith("error: ") and re.search(message, error), error
 
 
+def test_any_opening_can_be_chosen(
+    world: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tell(world, out, "--opening", 2, "--panels", 0) == 0
+    second = json.loads((world / "world.json").read_text())["openings"][1]
+    assert load_story(out).panels[0].caption == second["text"]
+    assert tell(world, out.with_name("none"), "--opening", 9, "--panels", 0) == 2
+    assert "3 openings of its own, but number 9" in capsys.readouterr().err
+
+
 def test_unknown_worlds_are_listed(
     world: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

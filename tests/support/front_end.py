@@ -47,6 +47,7 @@ STORY = """async () => {
     for (const picture of pictures) { picture.loading = 'eager'; await picture.decode(); }
     return { captions: [...view.querySelectorAll('figcaption')].map((text) => text.textContent),
         widths: pictures.map((picture) => picture.naturalWidth),
+        pixelated: pictures.map((picture) => getComputedStyle(picture).imageRendering),
         shown: view.host.getBoundingClientRect().height };
 }"""
 TOLD = """(id) => app.graph.getNodeById(id).widgets
@@ -115,7 +116,8 @@ class FrontEnd:
         return self.page.evaluate(BOXES)
 
     def story(self) -> dict[str, Any]:
-        """What Show Story shows: ``captions``, picture ``widths``, and its own height ``shown``."""
+        """What Show Story shows: ``captions``, its own height ``shown``, and of each picture its
+        ``widths`` and how it is ``pixelated``."""
         return self.page.evaluate(STORY)
 
     def told(self, node_id: int) -> str:
