@@ -1,6 +1,7 @@
 """Run every example in the real front end and save a small picture of it beside the workflow.
 
-Run in ``tests/``: ``python -m support.graphs.thumbnails`` (needs ComfyUI and Chromium).
+Run in ``tests/``: ``python -m support.graphs.thumbnails`` (needs ComfyUI and Chromium). One of them
+also becomes README's picture of a graph.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from ..server import ComfyServer
 
 SIZE = (640, 400)
 GROUND = (20, 20, 20)
+SHOWN, SHOWN_AS = "03-whole-story", FOLDER.parent / "docs" / "img" / "whole-story.jpg"
+SHOWN_WIDTH = 1600
 
 
 def make(page: FrontEnd, name: str) -> None:
@@ -29,6 +32,10 @@ def make(page: FrontEnd, name: str) -> None:
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         page.shoot_graph(Path(file.name))
         picture = Image.open(file.name).convert("RGB")
+    if name == SHOWN:
+        large = picture.copy()
+        large.thumbnail((SHOWN_WIDTH, SHOWN_WIDTH), Image.Resampling.LANCZOS)
+        large.save(SHOWN_AS, quality=85, optimize=True)
     picture.thumbnail(SIZE, Image.Resampling.LANCZOS)
     framed = Image.new("RGB", SIZE, GROUND)
     framed.paste(picture, ((SIZE[0] - picture.width) // 2, (SIZE[1] - picture.height) // 2))
