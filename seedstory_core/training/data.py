@@ -101,10 +101,7 @@ class Stories:
         if self._scenes is None:
             return (LOOKS,) * len(self)
         try:
-            return tuple(
-                {**LOOKS, **{name: Look(**look) for name, look in value.items()}} if value else LOOKS
-                for value in self._beside("looks", optional=True)
-            )
+            return tuple(_looks(value) for value in self._beside("looks", optional=True))
         except (TypeError, AttributeError) as error:
             raise SeedStoryError(f"{self._scenes}: not the looks of a scene: {error}.") from error
 
@@ -125,6 +122,13 @@ class Stories:
             yield from values
         if count < len(self.tales):
             raise SeedStoryError(f"{self._scenes} has {count} of {len(self.tales)} stories.")
+
+
+def _looks(changed: dict[str, Any] | None) -> Mapping[str, Look]:
+    """`LOOKS` with those that ``changed`` has otherwise."""
+    if not changed:
+        return LOOKS
+    return {**LOOKS, **{name: Look(**look) for name, look in changed.items()}}
 
 
 def open_data(folder: Path, split: str) -> Stories:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
+from ..errors import SeedStoryError
 from ..files import atomic_write_json
 from .cache import Rows
 from .data import open_data
@@ -14,7 +15,17 @@ from .encoded import picture_latents
 from .pictures import load_pictures
 from .recipe import StageSettings
 from .stage import Job
-from .vae import CHECKED, PaletteStage, PaletteTraining, load_vae, pixel_exact
+from .vae import (
+    CHECKED,
+    UNKNOWN,
+    PaletteStage,
+    PaletteTraining,
+    class_table,
+    load_vae,
+    pack,
+    palette_of,
+    pixel_exact,
+)
 from .vae import NAME as JOINT
 
 NAME = "vae-decoder"
@@ -24,12 +35,17 @@ def build(job: Job) -> DecoderStage:
     """Training of the decoder on the latents of the joint training's encoder.
 
     Raises:
-        SeedStoryError: the joint training has not ended.
+        SeedStoryError: the joint training has not ended, or was of other pictures.
     """
     settings, size = job.settings(NAME), job.recipe.native_size
     vae = load_vae(job.result(JOINT, "vae"))
     stories = open_data(job.data, settings.option("split", "train"))
     pictures = load_pictures(stories, size, job.cache(), job.progress)
+    if (class_table(vae.config.palette)[pack(palette_of(pictures))] == UNKNOWN).any():
+        raise SeedStoryError(
+            f"The pictures of {job.data} have colours that the VAE's palette lacks: they are not "
+            "those it was trained on. Train the VAE on them first (`seedstory train vae`)."
+        )
     held_out = load_pictures(open_data(job.data, "val"), size, job.cache(), job.progress)
     latents = picture_latents(job, stories)
     for frozen in (vae.encoder, vae.whitening):

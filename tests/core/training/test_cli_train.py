@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from seedstory_core.cli import USER_ERROR, main
 
 

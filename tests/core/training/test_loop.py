@@ -189,3 +189,15 @@ def test_loss_falls_and_is_logged(tmp_path: Path) -> None:
     assert {"step", "loss", "size", "lr", "samples_per_second", "seconds"} <= lines[-1].keys()
     held_out = [line["held_out"] for line in read_metrics(tmp_path) if "held_out" in line]
     assert held_out[-1] < held_out[0]
+
+
+def test_without_a_compiler_training_goes_on(
+    tmp_path: Path,
+    straight: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    settings = replace(SETTINGS, options={"compile": True})
+    (path,) = train(ToyStage(settings), settings, tmp_path, cpu=True)
+    assert "without torch.compile" in caplog.text and path.read_bytes() == straight

@@ -11,7 +11,7 @@ from PIL import Image
 
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.training import vae, vae_decoder
-from seedstory_core.training.loop import train
+from seedstory_core.training.loop import finish, train
 from seedstory_core.training.metrics import read_metrics
 from seedstory_core.training.recipe import Recipe
 from seedstory_core.training.stage import Job, quiet
@@ -98,3 +98,12 @@ def test_too_many_colours_are_refused(job: Job, tmp_path: Path) -> None:
 def test_the_decoder_waits_for_the_joint_training(job: Job) -> None:
     with pytest.raises(SeedStoryError, match="seedstory train vae"):
         vae_decoder.build(job)
+
+
+def test_the_decoder_refuses_colours_it_cannot_say(job: Job, tmp_path: Path) -> None:
+    run(job, vae, max_steps=1)
+    finish(vae.build(job), job.settings("vae"), job.folder("vae"), cpu=True)
+    Image.new("RGB", (64, 64), (1, 2, 3)).save(tmp_path / "1.png")
+    (tmp_path / "1.txt").write_text("A new colour.")
+    with pytest.raises(SeedStoryError, match="palette lacks"):
+        vae_decoder.build(dataclasses.replace(job, data=tmp_path))
