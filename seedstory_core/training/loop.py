@@ -115,12 +115,13 @@ class _Run:
             self.note = f"loss {line['loss']:.4g}, {line['samples_per_second']:.1f} samples/s"
         if due:
             self.save(step)
+        heard = False
         try:
             self.progress(step, self.settings.steps, f"{self.note}, {self._left(step)} left")
-        except BaseException:
-            if step > self.saved:
+            heard = True
+        finally:
+            if not heard and step > self.saved:
                 self.save(step)
-            raise
 
     def save(self, step: int) -> None:
         self.metrics.flush(step, self.learner.lr(step - 1))
