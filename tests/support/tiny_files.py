@@ -53,8 +53,8 @@ UNET_FILE = "diffusion_models/tiny_sdxl_unet.safetensors"
 VAE_FILE = "vae/tiny_sdxl_taesd.safetensors"
 LORA_FILE = "loras/sdxl_style_lora.safetensors"
 CONTROLNET_FILE = "controlnet/sdxl_canny_controlnet.safetensors"
-WORLD_LORA_FILE = "loras/picture_world_lora.safetensors"
-WORLD_CONTROLNET_FILE = "controlnet/picture_world_edges.safetensors"
+WORLD_LORA_FILE = "loras/picture-world-winter.safetensors"
+WORLD_CONTROLNET_FILE = "controlnet/picture-world-edges.safetensors"
 WORLD_JSON = Path(__file__).parents[2] / "worlds" / "picture-world" / "world.json"
 
 

@@ -15,8 +15,8 @@ CAPTIONS = (
     "Mila gives the kite to Bruno, who smiles.",
 )
 LAST_CAPTION = "Now it is night in the meadow. They listen to the wind."
-LORA = "picture_world_lora.safetensors"
-CONTROLNET = "picture_world_edges.safetensors"
+LORA = "picture-world-winter.safetensors"
+CONTROLNET = "picture-world-edges.safetensors"
 OWN_SIDE = 64  # pixels: the world's pictures before they are enlarged
 
 ONE_PANEL = Graph(

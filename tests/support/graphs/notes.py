@@ -4,7 +4,8 @@ from __future__ import annotations
 
 WORLD = """
 Put *Load Image* in the place of **World Opening** to begin with a picture of yours, and
-write its sentence in **Start Story**; **World Opening** itself has nine more.
+write its sentence in **Start Story**. **World Opening** has nine more beginnings: change
+its number, and wire its *text* to **Start Story**.
 
 *Picture World* is small and comes with the pack: six friends in eight places, drawn by a
 program in pixel art. It understands short, simple sentences about them
@@ -43,11 +44,11 @@ is cached on its own: raise the count on Close and only the new turns run. (With
 preview node in the body, newer ComfyUI forgets the old turns unless it is started with
 *--cache-classic*.)
 
-Needs two files of yours that were trained for this world's painter; choose them in their
-loaders:
-- a LoRA in kohya's naming, in *models/loras*,
-- a ControlNet in *models/controlnet* (edges here, read from the picture at the world's own
-  64 pixels).
+Needs two files that are trained for this world's painter in minutes (*docs/WORLDS.md*,
+"LoRA and ControlNet"); choose them in their loaders:
+- a LoRA in *models/loras*,
+- a ControlNet in *models/controlnet*, here for edges, read from the picture at the world's
+  own 64 pixels.
 
 Without them, take both loaders out and wire past them. Put *Load Image* in the place of
 **World Opening** to begin with a picture of yours.
