@@ -47,6 +47,12 @@ def add_parser(subparsers: Any) -> None:
     add("--no-script", action="store_true", help="judge no given captions")
     add("--no-references", action="store_true", help="judge no ceilings and floors")
     add("--damaged", action="store_true", help="compare with worlds damaged on purpose")
+    steering = parser.add_argument_group("steering")
+    add = steering.add_argument
+    add("--steering", action="store_true", help="judge how the world is steered, and no more")
+    add("--lora", type=Path, metavar="FILE", help="of `train style-lora`")
+    add("--style", default="night", help="what that LoRA was trained for")
+    add("--controlnet", type=Path, metavar="FILE", help="of `train controlnet`")
     probes = parser.add_argument_group("probes")
     add = probes.add_argument
     add("--probes", type=Path, metavar="FILE", help="other probes than the shipped ones")
@@ -64,25 +70,45 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.evaluate import Judge, evaluate
     from ..evaluation.probes import SHIPPED, open_probes
     from ..evaluation.tables import markdown
-    from ..files import atomic_write_bytes, atomic_write_json
     from .places import device_of, dtype_of, open_world
 
-    request = _request(args)
+    request = _steering(args) if args.steering else _request(args)
     probes = open_probes(args.probes or SHIPPED)
     device = device_of(args.device)
     judge = Judge(open_world(args.world), probes, args.keep, device, dtype_of(args.dtype, device))
+    if args.steering:
+        return _steer(args, judge, request)
     result = evaluate(judge, request, _stage, _sheets(args.sheets))
     if args.damaged:
         from ..evaluation.damage_ranking import rank_damages
 
         result["damaged"] = rank_damages(judge, request, _stage)
+    return _write(args, result, markdown(result))
+
+
+def _write(args: argparse.Namespace, result: Any, text: str) -> int:
+    from ..files import atomic_write_bytes, atomic_write_json
+
     if args.json is not None:
         atomic_write_json(args.json, result)
-    text = markdown(result)
     if args.table is not None:
         atomic_write_bytes(args.table, text.encode())
     print(text)
     return 0
+
+
+def _steering(args: argparse.Namespace) -> Any:
+    from ..evaluation.steering import Steering
+
+    return Steering(args.stories, args.lora, args.controlnet, args.style, args.seed)
+
+
+def _steer(args: argparse.Namespace, judge: Any, request: Any) -> int:
+    from ..evaluation.steering import measure
+    from ..evaluation.steering_tables import steering_markdown
+
+    result = measure(judge, request, _stage)
+    return _write(args, result, steering_markdown(result))
 
 
 def _stage(name: str) -> Bar:

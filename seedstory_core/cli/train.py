@@ -22,6 +22,8 @@ STAGES = {
     "detokenizer": "the de-tokenizer and its UNet",
     "llm": "the multimodal LLM",
     "adapt-detokenizer": "the de-tokenizer on what the LLM says",
+    "controlnet": "a ControlNet that follows edges",
+    "style-lora": "a LoRA that paints in another style",
 }
 ASSEMBLE, ALL = "assemble", "all"
 #: Commands with a module of their own.

@@ -66,6 +66,29 @@ class Difference:
         return {key: round(value, 4) for key, value in asdict(self).items()}
 
 
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a measure.
+
+    Attributes:
+        low, high: 95 % by the bootstrap over clusters.
+        count: how many were measured; ``clusters``: from how many stories.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+    clusters: int
+
+    def to_json(self) -> dict[str, float | int]:
+        """Rounded to four digits."""
+        return {
+            key: round(value, 4) if isinstance(value, float) else value
+            for key, value in asdict(self).items()
+        }
+
+
 def wilson(right: int, count: int, z: float = Z95) -> tuple[float, float]:
     """Wilson's interval for ``right`` of ``count`` independent trials.
 
@@ -111,10 +134,23 @@ def difference_of(
     return Difference(float((our_sums - their_sums).sum() / sizes.sum()), low, high)
 
 
+def mean_of(
+    values: Sequence[float] | npt.NDArray[np.float64], clusters: Sequence[int], seed: int = 0
+) -> Mean:
+    """The mean of ``values``; ``clusters`` says which story each belongs to.
+
+    Raises:
+        SeedStoryError: nothing to count, or the two differ in length.
+    """
+    sums, sizes = _per_cluster(values, clusters)
+    low, high = _percentiles(_draw(sums, sizes, seed))
+    return Mean(float(sums.sum() / sizes.sum()), low, high, int(sizes.sum()), len(sizes))
+
+
 def _per_cluster(
-    right: Sequence[bool], clusters: Sequence[int]
+    right: Sequence[float] | npt.NDArray[np.float64], clusters: Sequence[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """How many are right and how many there are, for each cluster."""
+    """How many are right (or the sum of values) and how many there are, for each cluster."""
     if not len(right) or len(right) != len(clusters):
         raise SeedStoryError(
             f"Expected as many clusters as values and at least one, got {len(clusters)} and "

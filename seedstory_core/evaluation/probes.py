@@ -39,11 +39,24 @@ class ProbeReader:
         """uint8 [N, 64, 64, 3] -> what is seen in each."""
         sights = []
         for start in range(0, len(pictures), AT_ONCE):
-            some = torch.from_numpy(pictures[start : start + AT_ONCE])
-            pixels = rearrange(some.float() / 255, "n h w c -> n c h w").contiguous()
-            said = {name: scores.argmax(-1) for name, scores in self._probes(pixels).items()}
-            sights += [_sight({n: v[row] for n, v in said.items()}) for row in range(len(some))]
+            scores = self._scores(pictures[start : start + AT_ONCE])
+            said = {name: values.argmax(-1) for name, values in scores.items()}
+            count = len(said["place"])
+            sights += [_sight({n: v[row] for n, v in said.items()}) for row in range(count)]
         return sights
+
+    @torch.inference_mode()
+    def probabilities(self, pictures: Pixels) -> dict[str, Tensor]:
+        """uint8 [N, 64, 64, 3] -> how sure each answer is, shaped as `Probes` says them."""
+        parts = [
+            self._scores(pictures[start : start + AT_ONCE])
+            for start in range(0, len(pictures), AT_ONCE)
+        ]
+        return {name: torch.cat([part[name] for part in parts]).softmax(-1) for name in parts[0]}
+
+    def _scores(self, pictures: Pixels) -> dict[str, Tensor]:
+        pixels = rearrange(torch.from_numpy(pictures).float() / 255, "n h w c -> n c h w")
+        return self._probes(pixels.contiguous())
 
 
 def _sight(said: Mapping[str, Tensor]) -> Sight:
