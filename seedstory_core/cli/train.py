@@ -22,6 +22,9 @@ STAGES = {
     "detokenizer": "the de-tokenizer and its UNet",
     "llm": "the multimodal LLM",
     "adapt-detokenizer": "the de-tokenizer on what the LLM says",
+}
+#: What a finished run can be given beside its world; `all` leaves these out.
+EXTRAS = {
     "controlnet": "a ControlNet that follows edges",
     "style-lora": "a LoRA that paints in another style",
 }
@@ -39,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
         description="Trains a world stage by stage. A stopped stage goes on with --resume.",
     )
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
-    for name, title in STAGES.items():
+    for name, title in {**STAGES, **EXTRAS}.items():
         _add_stage(stages, name, f"train {title}")
     _add_stage(stages, ALL, "train all stages of the recipe and assemble the world")
     _add_stage(stages, ASSEMBLE, "put the trained parts together into a world")
