@@ -14,6 +14,7 @@ from .server import PACK, ComfyServer
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
+PATIENCE = 300_000  # ms; a few seconds as a rule, minutes beside other work
 READY = """() => window.app?.graph && window.LiteGraph
     && 'SeedStory_LoadWorld' in LiteGraph.registered_node_types"""
 LISTEN = """() => {
@@ -68,8 +69,8 @@ class FrontEnd:
         self.complaints: list[str] = []
         page.on("console", self._hear)
         page.on("pageerror", self._stumble)
-        page.goto(server.url)
-        page.wait_for_function(READY, timeout=90_000)
+        page.goto(server.url, timeout=PATIENCE)
+        page.wait_for_function(READY, timeout=PATIENCE)
         page.keyboard.press("Escape")  # the first-run dialog blocks clicks
         page.evaluate(LISTEN)
 
