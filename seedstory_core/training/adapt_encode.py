@@ -27,7 +27,7 @@ from .encoded import zero_features
 from .pictures import to_native
 from .stage import Progress
 
-AT_ONCE = 16  # pictures in one pass of the VAE
+PIXELS = 1 << 20  # in one pass of the VAE
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +115,10 @@ def shown(path: Path, world: World) -> Tensor:
 @torch.no_grad()
 def latents_of(vae: Any, pictures: Sequence[Tensor], device: torch.device) -> Tensor:
     """uint8 [H, W, 3] each -> scaled latents [B, C, h, w]."""
-    found = []
-    for start in range(0, len(pictures), AT_ONCE):
-        pixels = to_vae(pictures[start : start + AT_ONCE]).to(device)
+    found, height, width = [], *pictures[0].shape[:2]
+    count = max(1, PIXELS // (height * width))
+    for start in range(0, len(pictures), count):
+        pixels = to_vae(pictures[start : start + count]).to(device)
         if isinstance(vae, PaletteVae):
             found.append(vae.encode(pixels))
             continue

@@ -8,6 +8,7 @@ from ..files import human
 from .adapt_settings import AdaptSettings
 
 RESERVE = 1.1  # for torch itself, fragments and what stands between two layers
+DAY = 86_400  # seconds
 FRESH = 600 << 20  # bytes: Python, torch and diffusers before any weight
 
 
@@ -129,8 +130,10 @@ def _advice(step: Step, frugal: bool, settings: AdaptSettings) -> str:
 
 
 def clock(seconds: float) -> str:
-    """4000 -> ``1:06:40``."""
+    """4000 -> ``1:06:40``; whole days from two on."""
     whole = max(1, round(seconds))
+    if whole >= 2 * DAY:
+        return f"{whole / DAY:,.0f} days"
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 

@@ -133,7 +133,10 @@ def open_telling(
     load_strict(mllm, {name: value.to(dtype) for name, value in state.items()}, str(spec.weights))
     if changes is not None:
         return TellingModule(mllm.requires_grad_(False).eval())
-    add_lora(mllm, {"r": settings.rank, "alpha": int(SCALE * settings.rank), "dropout": 0.0})
+    options = {"r": settings.rank, "alpha": int(SCALE * settings.rank), "dropout": 0.0}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator_of(settings.seed, "adapters").initial_seed())
+        add_lora(mllm, options)
     choose_told(mllm, settings)
     _trained_in_fp32(mllm)
     return TellingModule(mllm, save_memory=frugal)

@@ -18,6 +18,7 @@ from ..errors import SeedStoryError
 from ..machine import Machine
 from ..world import World, WorldFile
 from . import works
+from .adapt_encode import PIXELS
 from .adapt_plan import Estimate, Step
 from .adapt_settings import AdaptSettings
 from .counting import Cost, cost_of, parameters, trained_parameters
@@ -144,6 +145,7 @@ class _Counts:
             name="rehearsal",
             parameters=parameters(llm) + parameters(painter.module) + parameters(vae),
             weights=max(size, (parameters(painter.module) + parameters(vae)) * self.dtype.itemsize),
+            activations=max(self._decoding_bytes(), works.kept_rows(shapes, self.dtype)),
             disk=panels * prod(self.shapes.panel_size) * 3,
             operations=panels * (2 * parameters(llm) * rows + passes * forward),
             seconds=panels * (rows * row + passes * brush),
@@ -171,7 +173,7 @@ class _Counts:
             name="encoding",
             parameters=parameters(eye) + parameters(vae),
             weights=max(parameters(eye) * self.dtype.itemsize, parameters(vae) * 4),
-            activations=16 * width * height * 3 * 4,
+            activations=self._decoding_bytes(),
             disk=pictures * row,
             operations=operations,
             seconds=self.speed.seconds(operations) + pictures * READING,
@@ -222,6 +224,12 @@ class _Counts:
             real = build(self.shapes, self.settings, part, self.device, self.dtype)
             one = stage.accumulate * seconds_of(real.step, self.device)
         return training_step(name, counted.module, cost, stage, self.frugal, work, one, small)
+
+    def _decoding_bytes(self) -> int:
+        """What the VAE works in: four fp32 tensors of its widest kind."""
+        width, height = self.shapes.panel_size
+        channels = self.shapes.vae.get("block_out_channels", (3,))[0]
+        return 4 * 4 * channels * max(width * height, PIXELS)
 
     def _forward_seconds(self, work: Work) -> float:
         with torch.no_grad():

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
-from ..engine import open_engine
+from ..engine import Host, open_engine
 from ..engines.seed_story.engine import SeedStoryEngine
 from ..errors import SeedStoryError
 from ..files import atomic_write_bytes, sweep_parts
 from ..hosts import LocalPart, local_host
 from ..images import encode_png, read_picture
 from ..painter import open_painter
+from ..parts import Part, PartSpec
 from ..sampling import restore as restore_sampling
 from ..sampling import with_temperature
 from ..story_reader import MANIFEST, load_story
@@ -72,25 +73,28 @@ class Rehearsal:
                     "other characters)."
                 )
             sweep_parts(self.folder)
-            engine = open_engine(self.world, local_host(self.device, self.dtype, self.mapped))
-            assert isinstance(engine, SeedStoryEngine)
-            stories = [self._told(engine, n) for n in range(math.ceil(self.panels / PANELS))]
-            for part in engine.parts.values():
-                if isinstance(part, LocalPart) and part.spec.name != "detokenizer":
+            host = _Shared(local_host(self.device, self.dtype, self.mapped))
+            stories = [self._told(host, n) for n in range(math.ceil(self.panels / PANELS))]
+            for name, part in host.parts.items():
+                if isinstance(part, LocalPart) and name != "detokenizer":
                     part.release()
-            lines = self._painted(engine, stories)
+            lines = self._painted(_engine(self.world, host), stories)
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             atomic_write_bytes(self.folder / LIST, text.encode())
         return open_stories(self.folder, "train")
 
-    def _told(self, engine: SeedStoryEngine, number: int) -> Story:
-        """Story ``number``; each opening begins several stories of other seeds."""
+    def _told(self, host: Host, number: int) -> Story:
+        """Story ``number``; each opening begins several stories of other seeds.
+
+        It is told by an engine that has read nothing yet and kept when it is whole: so a stopped
+        rehearsal goes on to the very same bits, rounding in a kept cache included.
+        """
         place = self.folder / "told" / f"{number:04d}"
         if (place / MANIFEST).is_file():
-            story = load_story(place)
-        else:
-            picture, text = self.world.opening(number % len(self.world.openings) + 1)
-            story = engine.start(Opening(text, read_picture(picture), run=f"rehearsal {number}"))
+            return load_story(place)
+        engine = _engine(self.world, host)
+        picture, text = self.world.opening(number % len(self.world.openings) + 1)
+        story = engine.start(Opening(text, read_picture(picture), run=f"rehearsal {number}"))
         sampling = with_temperature(
             restore_sampling(self.world.defaults.get("sampling", {})), TEMPERATURE, TOP_P
         )
@@ -100,7 +104,7 @@ class Rehearsal:
             self.progress(min(self.panels, before + len(story)), self.panels, "told")
             seed = 1_000_003 * self.seed + PANELS * number + len(story)
             story = engine.tell(story, sampling=sampling, seed=seed)
-            save_story(place, story)
+        save_story(place, story)
         return story
 
     def _painted(self, engine: SeedStoryEngine, stories: list[Story]) -> list[dict[str, Any]]:
@@ -125,6 +129,24 @@ class Rehearsal:
             captions = [panel.caption for panel in story.panels]
             lines.append({"id": f"told_{number:04d}", "images": images, "captions": captions})
         return lines
+
+
+class _Shared:
+    """A host that gives the same parts to all who ask."""
+
+    def __init__(self, host: Host) -> None:
+        self._host, self.parts = host, dict[str, Part[Any]]()
+
+    def __call__(self, spec: PartSpec[Any]) -> Part[Any]:
+        if spec.name not in self.parts:
+            self.parts[spec.name] = self._host(spec)
+        return self.parts[spec.name]
+
+
+def _engine(world: World, host: Host) -> SeedStoryEngine:
+    engine = open_engine(world, host)
+    assert isinstance(engine, SeedStoryEngine)
+    return engine
 
 
 def paint_defaults(world: World) -> tuple[int, float]:

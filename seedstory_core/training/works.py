@@ -177,6 +177,13 @@ def one_row(shapes: Shapes, device: torch.device, dtype: torch.dtype) -> Callabl
     return lambda: mllm.scores(mllm(row, position))
 
 
+def kept_rows(shapes: Shapes, dtype: torch.dtype) -> int:
+    """Bytes of the LLM's keys and values for a window."""
+    llm = shapes.sizes.llm
+    rows = shapes.panels * (shapes.caption + shapes.sizes.image_tokens + 3)
+    return 2 * llm.layers * rows * llm.kv_heads * llm.head_width * dtype.itemsize
+
+
 def painting(
     shapes: Shapes, settings: AdaptSettings, count: int, device: torch.device, dtype: torch.dtype
 ) -> Work:

@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_said_with_a_way_out():
 
 
 def test_clock():
-    assert clock(4000) == "1:06:40" and clock(0) == "0:00:01"
+    assert clock(4000) == "1:06:40" and clock(0) == "0:00:01" and clock(864000) == "10 days"
 
 
 @pytest.mark.slow
