@@ -10,6 +10,7 @@ from einops import einsum, rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..ops import torch_ops
 from ..picture_world.scene import ACTIONS, MAX_ACTORS, MOODS, PLACES, PROPS, TIMES, WEATHERS
 from .sight import KNOWN
 
@@ -52,13 +53,15 @@ class Probes(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.colours = nn.Conv2d(3, 12, 1)
-        self.cells = nn.Conv2d(12, WIDTH, CELL, CELL)
-        self.windows = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH, 3, padding=1) for _ in range(DEPTH))
-        self.norms = nn.ModuleList(nn.GroupNorm(1, WIDTH) for _ in range(DEPTH))
-        self.who = nn.Conv2d(WIDTH, len(KNOWN), 1)
-        self.picture = nn.Linear(2 * WIDTH, sum(PICTURE.values()))
-        self.figure = nn.Conv2d(WIDTH, sum(FIGURE.values()), 1)
+        self.colours = torch_ops.Conv2d(3, 12, 1)
+        self.cells = torch_ops.Conv2d(12, WIDTH, CELL, CELL)
+        self.windows = nn.ModuleList(
+            torch_ops.Conv2d(WIDTH, WIDTH, 3, padding=1) for _ in range(DEPTH)
+        )
+        self.norms = nn.ModuleList(torch_ops.GroupNorm(1, WIDTH) for _ in range(DEPTH))
+        self.who = torch_ops.Conv2d(WIDTH, len(KNOWN), 1)
+        self.picture = torch_ops.Linear(2 * WIDTH, sum(PICTURE.values()))
+        self.figure = torch_ops.Conv2d(WIDTH, sum(FIGURE.values()), 1)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         return self.answers(self.trunk(pixels))

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from einops import rearrange
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, autocast
 
 from ..files import atomic_write_bytes
 from ..picture_world.palette import PALETTE
@@ -96,7 +96,7 @@ def train_probes(
             group["lr"] = settings.lr * _rate(step, settings.steps)
         rows = torch.randint(0, len(pictures), (settings.batch,), generator=generator)
         pixels = to_pixels(speckle(pictures[rows], generator))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", torch.bfloat16):
             seen = probes.trunk(pixels)
         asked = {name: value[rows] for name, value in labels.items()}
         loss = probe_loss(probes.answers(seen.float()), asked)

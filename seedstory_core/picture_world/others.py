@@ -28,7 +28,7 @@ _KNOWN = frozenset((look.species, look.fur, look.accessory) for look in _LOOKS)
 
 
 def any_scene(rng: random.Random) -> Scene:
-    """A scene drawn evenly over everything that can be drawn, whether a story would tell it or not."""
+    """A scene drawn evenly over all that can be drawn, whether a story would tell it or not."""
     names = rng.sample(CAST, rng.choice(_ACTOR_COUNTS))
     prop = rng.choice(PROPS) if rng.random() < 0.6 else None
     actors = [_any_actor(name, rng) for name in names]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 
 from ..engines.seed_story.config import SeedStoryConfig
 from ..engines.seed_story.detokenizer import Detokenizer
@@ -92,7 +92,7 @@ class TellStage(LlmStage):
 
 def precision(settings: StageSettings, device: torch.device) -> torch.autocast:
     """The precision that a stage is trained in, for figures."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+    return autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
 
 
 def changes_of(mllm: Mllm) -> dict[str, Tensor]:

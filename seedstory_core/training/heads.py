@@ -9,6 +9,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..ops import torch_ops
+
 HEADS = 4
 
 
@@ -23,9 +25,9 @@ class Heads(nn.Module):
         super().__init__()
         self.positions = nn.Parameter(torch.randn(tokens, width) * 0.1)
         self.queries = nn.Parameter(torch.randn(len(sizes), width) * 0.1)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.classes = nn.ModuleList(nn.Linear(width, size) for size in sizes)
+        self.key = torch_ops.Linear(width, width)
+        self.value = torch_ops.Linear(width, width)
+        self.classes = nn.ModuleList(torch_ops.Linear(width, size) for size in sizes)
 
     def forward(self, tokens: Tensor) -> list[Tensor]:
         """[B, L, D] -> logits [B, classes] of each label."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.attention
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -116,7 +116,7 @@ class Learner:
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
         if not self._autocast:
             return self.model(batch)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device.type, torch.bfloat16):
             return self.model(batch)
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seedstory_core.ops import torch_ops
 from seedstory_core.training.loop import train
 from seedstory_core.training.recipe import StageSettings
 from seedstory_core.training.stage import generator_of, part
@@ -20,9 +21,11 @@ class Toy(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.Dropout(0.1), nn.Linear(16, 6))
+        self.net = nn.Sequential(
+            torch_ops.Linear(6, 16), nn.GELU(), nn.Dropout(0.1), torch_ops.Linear(16, 6)
+        )
         self.norm = nn.BatchNorm1d(6, affine=False)
-        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+        self.frozen = torch_ops.Linear(2, 2).requires_grad_(False)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         said = self.net(batch["x"])

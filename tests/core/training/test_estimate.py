@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from seedstory_core.engines.seed_story.config import OFFICIAL
 from seedstory_core.machine import Machine
+from seedstory_core.ops import torch_ops
 from seedstory_core.training import works
 from seedstory_core.training.adapt_plan import Estimate, Step, clock
 from seedstory_core.training.adapt_settings import AdaptSettings
@@ -59,7 +60,7 @@ def test_adapters_are_counted_by_formula():
 
 def test_kept_bytes_are_what_autograd_keeps():
     """A chain whose kept tensors are known: inputs of products, and of the ReLU its output."""
-    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).to("meta")
+    net = nn.Sequential(torch_ops.Linear(8, 16), nn.ReLU(), torch_ops.Linear(16, 4)).to("meta")
     x = torch.empty(10, 8, device="meta")
     cost = cost_of(net, lambda: net(x).sum())
     assert cost.kept == 4 * (10 * 8 + 10 * 16)
@@ -68,7 +69,9 @@ def test_kept_bytes_are_what_autograd_keeps():
 
 
 def test_checkpointing_keeps_inputs_and_the_largest_unit():
-    layers = [nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 8)) for _ in range(5)]
+    layers = [
+        nn.Sequential(torch_ops.Linear(8, 32), nn.ReLU(), torch_ops.Linear(32, 8)) for _ in range(5)
+    ]
     net = nn.Sequential(*layers).to("meta")
     x = torch.empty(10, 8, device="meta")
     cost = cost_of(net, lambda: net(x).sum(), list(net))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from support.golden_world import golden_models
-from torch import Tensor
+from torch import Tensor, autocast
 
 from seedstory_core.context import Window as Policy
 from seedstory_core.engines.seed_story.config import SeedStoryConfig
@@ -286,7 +286,7 @@ def test_bf16_computes_and_stays_near(
     batch = telling(words, stories, features, settings()).batch([Window(0, 4, True)])
     module = TellingModule(mllm)
     exact = module(batch)["loss"]
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu", torch.bfloat16):
         near = module(batch)["loss"]
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, exact, atol=0.05, rtol=0.02)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from support.toy_stage import SETTINGS, ToyStage
 
 from seedstory_core.errors import SeedStoryError
+from seedstory_core.ops import torch_ops
 from seedstory_core.training import checkpoint
 from seedstory_core.training.learner import Learner, lr_at
 from seedstory_core.training.loop import CHECKPOINTS, finish, train
@@ -125,7 +126,7 @@ def test_an_older_run_is_not_written_over(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     train(ToyStage(), SETTINGS, tmp_path, max_steps=2, cpu=True)
     other = ToyStage()
-    other.module.net[0] = torch.nn.Linear(6, 16, bias=False)
+    other.module.net[0] = torch_ops.Linear(6, 16, bias=False)
     with pytest.raises(SeedStoryError, match="does not fit the recipe"):
         train(other, SETTINGS, tmp_path, cpu=True)
 
