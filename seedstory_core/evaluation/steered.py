@@ -60,7 +60,7 @@ class Sample:
     def __getitem__(self, rows: Sequence[int]) -> Sample:
         rows = list(rows)
         features = replace(self.features, tensor=self.features.tensor[rows])
-        panels, seeds = ([part[row] for row in rows] for part in (self.panels, self.seeds))
+        panels, seeds = [self.panels[row] for row in rows], [self.seeds[row] for row in rows]
         return Sample(panels, self.pictures[rows], features, seeds)
 
     @property
@@ -175,4 +175,4 @@ def rises(seen: Sequence[Mapping[str, Values]], what: str) -> list[bool]:
     """Does the second panel come up and the first go down, from share to share, in each pair?"""
     up = np.diff(np.stack([values[f"{what}_second"] for values in seen]), axis=0)
     down = np.diff(np.stack([values[f"{what}_first"] for values in seen]), axis=0)
-    return [bool(one) for one in ((up >= -FALL) & (down <= FALL)).all(0)]
+    return np.all((up >= -FALL) & (down <= FALL), axis=0).tolist()

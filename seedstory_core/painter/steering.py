@@ -61,17 +61,24 @@ def with_lora(unet: Any, state: Mapping[str, Tensor], strength: float) -> Any:
     changed = copy.deepcopy(unet)
     layers = {f"{LORA_PREFIX}{name.replace('.', '_')}": m for name, m in changed.named_modules()}
     for flat in {name.split(".")[0] for name in state}:
-        parts = [state.get(f"{flat}.{name}") for name in ("lora_down.weight", "lora_up.weight")]
-        weight = getattr(layers.get(flat), "weight", None)
-        down, up = parts
-        if weight is None or down is None or up is None or weight.shape != (up @ down).shape:
+        weight, change = getattr(layers.get(flat), "weight", None), _change(state, flat)
+        if weight is None or change is None or weight.shape != change.shape:
             raise SeedStoryError(
                 f"The LoRA's layer {flat:.80} does not fit this UNet. Expected a LoRA of linear "
                 "layers in kohya's naming, trained for this world."
             )
-        scale = float(state.get(f"{flat}.alpha", len(down))) / len(down)
-        weight.add_((strength * scale * (up @ down)).to(weight))
+        weight.add_((strength * change).to(weight))
     return changed
+
+
+def _change(state: Mapping[str, Tensor], flat: str) -> Tensor | None:
+    """What a LoRA adds to one layer [out, in]; None if it is not a linear layer's."""
+    down, up = (state.get(f"{flat}.lora_{way}.weight") for way in ("down", "up"))
+    if down is None or up is None or down.ndim != 2 or up.ndim != 2 or up.shape[1] != len(down):
+        return None
+    alpha = state.get(f"{flat}.alpha")
+    scale = 1.0 if alpha is None or alpha.numel() != 1 else float(alpha) / len(down)
+    return scale * (up.float() @ down.float())
 
 
 def new_control(unet: Any) -> Any:
