@@ -44,8 +44,8 @@ is cached on its own: raise the count on Close and only the new turns run. (With
 preview node in the body, newer ComfyUI forgets the old turns unless it is started with
 *--cache-classic*.)
 
-Needs two files that are trained for this world's painter in minutes (*docs/WORLDS.md*,
-"LoRA and ControlNet"); choose them in their loaders:
+Needs two files made for this world's painter, each by one command (*docs/STEERING.md*);
+choose them in their loaders:
 - a LoRA in *models/loras*,
 - a ControlNet in *models/controlnet*, here for edges, read from the picture at the world's
   own 64 pixels.
