@@ -78,11 +78,13 @@ def run(args: argparse.Namespace) -> int:
     judge = Judge(open_world(args.world), probes, args.keep, device, dtype_of(args.dtype, device))
     if args.steering:
         return _steer(args, judge, request)
-    result = evaluate(judge, request, _stage, _sheets(args.sheets))
+    stages = _Stages()
+    result = evaluate(judge, request, stages, _sheets(args.sheets))
     if args.damaged:
         from ..evaluation.damage_ranking import rank_damages
 
-        result["damaged"] = rank_damages(judge, request, _stage)
+        result["damaged"] = rank_damages(judge, request, stages)
+    stages.done()
     return _write(args, result, markdown(result))
 
 
@@ -107,14 +109,28 @@ def _steer(args: argparse.Namespace, judge: Any, request: Any) -> int:
     from ..evaluation.steering import measure
     from ..evaluation.steering_tables import steering_markdown
 
-    result = measure(judge, request, _stage)
+    stages = _Stages()
+    result = measure(judge, request, stages)
+    stages.done()
     return _write(args, result, steering_markdown(result))
 
 
-def _stage(name: str) -> Bar:
-    """The bar of one stage of the work."""
-    print(f"{name}...", flush=True)
-    return Bar(name, 1)
+class _Stages:
+    """Makes the bar of each stage of the work, and takes the last one off the screen."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+
+    def __call__(self, name: str) -> Bar:
+        self.done()
+        print(f"{name}...", flush=True)
+        self._bar = Bar(name, 1)
+        return self._bar
+
+    def done(self) -> None:
+        """No stage follows."""
+        if self._bar is not None:
+            self._bar.clear()
 
 
 def _make_probes(args: argparse.Namespace) -> int:

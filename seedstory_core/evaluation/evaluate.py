@@ -198,7 +198,7 @@ def _told_run(
         "drawing": sampling,
         "stories": len(stories),
         **tables_of(panels, request),
-        "ended": {story.number: story.end for story in stories if story.end},
+        "ended": {str(story.number): story.end for story in stories if story.end},
         "seconds": round(time.monotonic() - begun, 1),
     }
 

@@ -124,7 +124,7 @@ def _rate(step: int, steps: int) -> float:
 def accuracies(probes: Probes, examples: Examples, batch: int = 250) -> dict[str, float]:
     """Share of right answers to each question, and of pictures with every answer right (``all``).
 
-    Questions without an answer are not counted.
+    Questions without an answer are not counted; those never asked are left out.
     """
     right = {name: [0, 0] for name in (*PICTURE, "present", COLUMN, *FIGURE)}
     whole = 0
@@ -139,7 +139,7 @@ def accuracies(probes: Probes, examples: Examples, batch: int = 250) -> dict[str
             right[name][1] += int(asked.sum())
             every &= good.reshape(len(pixels), -1).all(1)
         whole += int(every.sum())
-    shares = {name: good / max(1, asked) for name, (good, asked) in right.items()}
+    shares = {name: good / asked for name, (good, asked) in right.items() if asked}
     return {**shares, "all": whole / len(examples)}
 
 
