@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..picture_world.looks import LOOKS, Look
-from ..picture_world.render import draw_freedom, layout, render
+from ..picture_world.render import any_freedom, layout, render
 from ..picture_world.scene import (
     ACTIONS,
     MAX_ACTORS,
@@ -110,7 +110,7 @@ def labels_of(scene: Scene, freedom: Freedom) -> Labels:
 def draw_example(rng: random.Random, kind: int | None = None) -> Example:
     """One example; of a ``kind``, or of any by `WEIGHTS`."""
     kind = rng.choices(range(len(WEIGHTS)), WEIGHTS)[0] if kind is None else kind
-    scene, freedom = draw_scene(rng), draw_freedom(rng)
+    scene, freedom = draw_scene(rng), any_freedom(rng)
     if kind == TRUE:
         return Example(render(scene, freedom), labels_of(scene, freedom))
     return _WRONG[kind](rng, scene, freedom)

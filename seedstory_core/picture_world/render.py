@@ -13,17 +13,31 @@ from .scene import SCENERIES, Actor, Freedom, Scene, check_scene
 from .scenery import CELL, HORIZON, SIZE, backdrop
 from .sprites import figure, paw, prop, sign
 
-__all__ = ["PALETTE", "contact_sheet", "draw_freedom", "layout", "render", "rgb"]
+__all__ = ["PALETTE", "any_freedom", "contact_sheet", "draw_freedom", "layout", "render", "rgb"]
 
 _COLUMNS = SIZE // CELL
 #: Top of a standing figure's box: its feet are on the sixth row of cells.
 _FIGURE_TOP = 32
+_SHIFTS = (0.0, 0.5, 1.0)
 _GAPS = (0.0, 0.5, 1.0)
 _PLAIN = Freedom()
 
 
 def draw_freedom(rng: random.Random) -> Freedom:
-    """What the painter chooses, drawn at random but deterministic by the generator's seed."""
+    """What the world's own pictures leave free, deterministic by the generator's seed.
+
+    Less than can be drawn (`any_freedom`): a group stands left, in the middle or right, close
+    together. Every further choice is one more thing for a small painter to learn.
+    """
+    return Freedom(
+        shift=rng.choice(_SHIFTS),
+        mirror=rng.random() < 0.5,
+        scenery=rng.randrange(SCENERIES),
+    )
+
+
+def any_freedom(rng: random.Random) -> Freedom:
+    """Anything that can be drawn, for those who only read pictures: tokenizer and probes."""
     return Freedom(
         shift=rng.random(),
         gap=rng.choice(_GAPS),

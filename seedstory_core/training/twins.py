@@ -20,11 +20,11 @@ def twins_of(scenes: Sequence[Scene] | None, looks: Sequence[Mapping[str, Look]]
     """Draws ``scenes`` of Picture World anew; nothing where there are none."""
     if scenes is None:
         return lambda rows, key, mine: []
-    from ..picture_world.render import draw_freedom, render, rgb
+    from ..picture_world.render import any_freedom, render, rgb
 
     def twins(rows: np.ndarray, key: str, mine: slice) -> list[np.ndarray]:
         rng = random.Random(key)
-        chosen = [(scenes[row], draw_freedom(rng), looks[row]) for row in rows][mine]
+        chosen = [(scenes[row], any_freedom(rng), looks[row]) for row in rows][mine]
         return [np.stack([rgb(render(*one)) for one in chosen])]
 
     return twins

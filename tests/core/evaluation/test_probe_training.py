@@ -67,7 +67,7 @@ def test_wrong_looks_change_the_picture() -> None:
         for seed in range(60):
             wrong = data.draw_example(random.Random(seed), kind)
             rng = random.Random(seed)
-            scene, freedom = data.draw_scene(rng), data.draw_freedom(rng)
+            scene, freedom = data.draw_scene(rng), data.any_freedom(rng)
             assert (wrong.picture != data.render(scene, freedom)).any(), (kind, scene)
 
 
