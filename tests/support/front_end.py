@@ -98,7 +98,7 @@ class FrontEnd:
         """Nodes that are unknown or marked as wrong."""
         return self.page.evaluate(RED)
 
-    def run(self, timeout: float = 240.0) -> str:
+    def run(self, timeout: float = 900.0) -> str:
         """Press Run and wait; "" when it went well, else what went wrong."""
         self.page.evaluate("() => { window.seen = {}; return app.queuePrompt(0, 1); }")
         self.page.wait_for_function(
