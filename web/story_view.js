@@ -12,7 +12,7 @@ const STYLE = `
 :host { display: block; position: relative; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px; }
 .view { box-sizing: border-box; position: absolute; inset: 0; overflow-y: auto; padding: 6px;
   display: grid; gap: 10px; align-content: start; color: var(--input-text, #ddd);
-  grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr));
+  grid-template-columns: repeat(auto-fill, minmax(min(200px, 100%), 1fr));
   background: var(--comfy-input-bg, #222); border-radius: 6px; font: 13px/1.45 sans-serif; }
 figure { margin: 0; display: grid; gap: 4px; }
 img { width: 100%; border-radius: 4px; display: block; cursor: zoom-in; }
