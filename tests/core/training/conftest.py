@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.tiny_palette_world import write_tiny_world
 
-from seedstory_core.picture_world.render import draw_freedom, render, rgb
+from seedstory_core.picture_world.render import any_freedom, render, rgb
 from seedstory_core.picture_world.scene import ACTIONS, CAST, PLACES, PROPS, TIMES, Actor, Scene
 from seedstory_core.world import World
 
@@ -82,7 +82,7 @@ def write_stories(folder: Path, stories: int, panels: int = 6) -> Path:
         for number in range(count):
             name = f"{split}{number}"
             scenes = [tiny_scene(rng) for _ in range(panels)]
-            freedoms = [draw_freedom(rng) for _ in range(panels)]
+            freedoms = [any_freedom(rng) for _ in range(panels)]
             paths = [f"images/{name}/{panel:02}.png" for panel in range(panels)]
             for path, scene, freedom in zip(paths, scenes, freedoms, strict=True):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)

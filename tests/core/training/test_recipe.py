@@ -15,7 +15,8 @@ def test_round_trip(tiny_recipe: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(recipe.to_json()))
     assert read_recipe(path) == recipe
-    assert recipe.stage("vae").lr == 3e-3 and recipe.stage("vae").betas == (0.9, 0.98)
+    assert recipe.stage("vae").lr == tiny_recipe["stages"]["vae"]["lr"]
+    assert recipe.stage("vae").betas == (0.9, 0.98)
 
 
 @pytest.mark.parametrize(
