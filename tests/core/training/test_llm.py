@@ -18,6 +18,7 @@ from seedstory_core.engines.seed_story.reader import Reader, page
 from seedstory_core.engines.seed_story.telling import Teller
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.hosts import HeldPart
+from seedstory_core.training import llm
 from seedstory_core.training.cache import Rows
 from seedstory_core.training.data import Stories, Tale
 from seedstory_core.training.learner import Learner
@@ -101,9 +102,16 @@ class Told:
         return cls(stories.captions[window.first : window.end], list(rows))
 
 
+@pytest.mark.parametrize("fused_from", [1, 10_000])
 def test_training_reads_what_telling_reads(
-    stories: Stories, words: Vocabulary, features: Rows, sizes: SeedStoryConfig
+    fused_from: int,
+    monkeypatch: pytest.MonkeyPatch,
+    stories: Stories,
+    words: Vocabulary,
+    features: Rows,
+    sizes: SeedStoryConfig,
 ) -> None:
+    monkeypatch.setattr(llm, "LONG", fused_from)
     mllm = new_mllm(sizes, 0)
     source = telling(words, stories, features, settings())
     windows = [Window(0, 4, False), Window(6, 8, False), Window(11, 15, True)]
