@@ -105,7 +105,8 @@ def test_hints_are_drawn_by_many_hands(job: Job) -> None:
 
 def test_what_is_written_acts_as_what_was_trained(job: Job) -> None:
     """Read by the library into a fresh UNet, both act as in training."""
-    control, style = controlnet.build(job), style_lora.build(job)
+    control: Any = controlnet.build(job)
+    style: Any = style_lora.build(job)
     for stage in (control, style):
         learner = Learner(stage, stage.settings, cpu=True)
         for step in range(8):
@@ -119,7 +120,7 @@ def test_what_is_written_acts_as_what_was_trained(job: Job) -> None:
     batch = control.batch(0, 0, 1)
     given = batch["latents"], batch["times"], batch["features"]
     plain = trained_painter(job).eval()
-    close = {"atol": 2e-2, "rtol": 2e-2}  # the files are fp16
+    close: Any = {"atol": 2e-2, "rtol": 2e-2}  # the files are fp16
     with torch.no_grad():
         lora = load_file(paths["style-lora"])
         changed = with_lora(plain.unet, {key: value.float() for key, value in lora.items()}, 1.0)
