@@ -36,6 +36,7 @@ from .adapt_stages import (
     PAINTING,
     TELLING,
     MixedTelling,
+    PaintStage,
     TellStage,
     open_painting,
     open_telling,
@@ -49,7 +50,7 @@ from .detokenizer import Pairs
 from .loop import train
 from .metrics import read_metrics
 from .rehearsal import Rehearsal
-from .stage import Progress, Stage
+from .stage import Progress
 from .windows import Scripts
 
 PLAN = "adaptation.json"
@@ -182,7 +183,7 @@ class Adaptation:
     ) -> Mapping[str, Tensor] | None:
         """Changes of the LLM; None if the training has not ended."""
 
-        def build() -> Stage:
+        def build() -> TellStage:
             stage = self.settings.telling(self.frugal)
             scripts = Scripts(words, lessons.stories)
             mixed = MixedTelling(
@@ -204,7 +205,7 @@ class Adaptation:
     ) -> Mapping[str, Tensor] | None:
         """Changes of de-tokenizer and UNet; None if the training has not ended."""
 
-        def build() -> Stage:
+        def build() -> PaintStage:
             stage = self.settings.telling(self.frugal)
             mixed = MixedTelling(
                 Scripts(words, lessons.stories), encoded.features, stage, lessons.tales, 0.0
@@ -227,20 +228,27 @@ class Adaptation:
         return self._trained(PAINTING, build, max_steps)
 
     def _trained(
-        self, name: str, build: Callable[[], Stage], max_steps: int | None
+        self, name: str, build: Callable[[], Any], max_steps: int | None
     ) -> Mapping[str, Tensor] | None:
+        """What a stage has changed, trained if it is not yet; None if it has not ended."""
         folder = self.run / name
         path = folder / f"{CHANGES}.safetensors"
         if not path.is_file():
             stage = build()
-            settings = stage.settings  # pyright: ignore[reportAttributeAccessIssue]
             self._note(folder, stage)
             progress = self.report("LLM" if name == TELLING else "de-tokenizer")
-            train(stage, settings, folder, progress=progress, max_steps=max_steps, cpu=self.cpu)
+            train(
+                stage,
+                stage.settings,
+                folder,
+                progress=progress,
+                max_steps=max_steps,
+                cpu=self.cpu,
+            )
         wait_for_everyone()
         return load_file(path) if path.is_file() else None
 
-    def _note(self, folder: Path, stage: Stage) -> None:
+    def _note(self, folder: Path, stage: TellStage | PaintStage) -> None:
         """The figures before the first step, once."""
         path = folder / "before.json"
         if not path.is_file() and is_first_process():

@@ -243,7 +243,7 @@ def open_painting(
     overlay(unet, patch, str(base or world.root))
     kind = painter_class(painter.scheduler)
     module = kind(pen, unet, painter.scheduler, world.panel_size[0])
-    module = nn.Module.to(module, dtype=dtype)
+    nn.Module.to(module, dtype=dtype)  # in place; the UNet's own ``to`` warns without need
     module.shares, module.time_ids = module.shares.float(), module.time_ids.float()
     choose_painted(module, settings)
     _trained_in_fp32(module)

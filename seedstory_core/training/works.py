@@ -195,7 +195,7 @@ def painting(
         detokenizer, unet, shapes.scheduler, shapes.panel_size[0]
     )
     choose_painted(module, settings)
-    module = nn.Module.to(module, device, dtype)
+    nn.Module.to(module, device, dtype)  # in place; the UNet's own ``to`` warns without need
     with device:
         latents = torch.ones(count, *shapes.latent, dtype=dtype)
         batch = {
