@@ -134,7 +134,7 @@ def test_stopped_painting_keeps_pictures_and_goes_on_from_them(comfy: ComfyServe
     prompt = named(api_prompt(WHOLE), "stopped-painting")
     folder = story(comfy, "stopped-painting")
     prompt = changed(prompt, "SeedStory_TellStory", panels=4)
-    run = comfy.begin(changed(prompt, "SeedStory_PaintStory", steps=400))
+    run = comfy.begin(changed(prompt, "SeedStory_PaintStory", steps=100))
     wait_until(lambda: (folder / "panels" / "001.png").is_file(), "the first picture")
     comfy.interrupt()
     assert run.finish().status == "interrupted"
