@@ -217,7 +217,7 @@ class PaletteVae(nn.Module):
             return self.whitening(raw)
         # by hand, since hosts may leave buffers on another device and in another dtype
         statistics = (self.whitening.running_mean, self.whitening.running_var)
-        mean, variance = (rearrange(s.float(), "c -> c 1 1") for s in statistics)
+        mean, variance = (rearrange(s.float(), "c -> c 1 1") for s in statistics if s is not None)
         unit = (raw.float() - mean.to(raw.device)) * (variance + WHITENING_EPS).rsqrt().to(
             raw.device
         )

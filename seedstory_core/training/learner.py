@@ -9,6 +9,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.nn.attention
@@ -39,7 +40,7 @@ _SHARD = StateDictOptions(ignore_frozen_params=True, strict=False)
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def _attention(device: torch.device) -> contextlib.AbstractContextManager[None]:
+def _attention(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Plain attention on the CPU: its fused kernel's backward is 1.5 times slower at our sizes."""
     if device.type != "cpu":
         return contextlib.nullcontext()
@@ -108,7 +109,7 @@ class Learner:
         if self.ema:
             decay = min(settings.ema, (step + 1) / (step + 20))
             with torch.no_grad():
-                torch._foreach_lerp_(self.ema, self.trained, 1 - decay)
+                cast(Any, torch)._foreach_lerp_(self.ema, self.trained, 1 - decay)
         return sums
 
     def _forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -147,13 +148,13 @@ class Learner:
 
     def save(self, folder: Path, step: int) -> None:
         """Write a checkpoint after ``step`` steps."""
-        tensors = {"model": get_model_state_dict(self.model, options=_TRAINED)}
+        tensors: dict[str, Any] = {"model": get_model_state_dict(self.model, options=_TRAINED)}
         if self.ema:
             with self.averaged():
-                averages = get_model_state_dict(self.model, options=_TRAINED)
+                averages: Any = get_model_state_dict(self.model, options=_TRAINED)
                 tensors["ema"] = checkpoint.own_memory(averages)
             # The first dict may share memory with the weights that were exchanged and put back.
-        moments = get_optimizer_state_dict(self.model, self._inner, options=_TRAINED)
+        moments: Any = get_optimizer_state_dict(self.model, self._inner, options=_TRAINED)
         tensors["optimizer"] = {
             f"{key}{BETWEEN}{name}": value
             for name, values in moments.get("state", {}).items()
@@ -191,13 +192,13 @@ class Learner:
         return step
 
     def _set(self, state: dict[str, Tensor]) -> None:
-        wanted = get_model_state_dict(self.model, options=_TRAINED)  # empty but on the first
+        wanted: Any = get_model_state_dict(self.model, options=_TRAINED)  # only on the first
         differs = {name: value.shape for name, value in wanted.items()} != {
             name: value.shape for name, value in state.items()
         }
         if self.anywhere(differs and self.accelerator.is_main_process):
             raise ValueError("other parameters or other sizes")
-        set_model_state_dict(self.model, state, options=_TRAINED)
+        set_model_state_dict(self.model, cast(Any, state), options=_TRAINED)
 
     @property
     def _inner(self) -> torch.optim.Optimizer:
@@ -232,7 +233,7 @@ class Learner:
         if self.accelerator.num_processes == 1:
             return asked
         flag = torch.tensor(float(asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, "sum").item())
+        return bool(cast(Tensor, self.accelerator.reduce(flag, "sum")).item())
 
 
 def lr_at(step: int, settings: StageSettings) -> float:

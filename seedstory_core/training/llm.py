@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -56,13 +56,14 @@ def read(model: Llama, x: Tensor, positions: Tensor, see: Tensor, save_memory: b
     with _attention(x.shape[1], x.device):
         for layer in model.layers:
             if save_memory:
-                x = checkpoint(layer, x, turn, see, None, use_reentrant=False)
+                again = checkpoint(layer, x, turn, see, None, use_reentrant=False)
+                x = cast(Tensor, again)
             else:
                 x = layer(x, turn, see, None)
     return model.norm(x)
 
 
-def _attention(rows: int, device: torch.device) -> contextlib.AbstractContextManager[None]:
+def _attention(rows: int, device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """The fused kernel for long texts on the CPU, which the loop does not use otherwise."""
     if device.type != "cpu" or rows < LONG:
         return contextlib.nullcontext()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ def add_lora(mllm: Mllm, options: Mapping[str, Any]) -> None:
 def merged_state(mllm: Mllm) -> dict[str, Tensor]:
     """The LLM's state dict under the engine's names, adapters added to their matrices in fp32."""
     adapters = {
-        f"{name}.weight": module.get_delta_weight(ADAPTER)
+        f"{name}.weight": cast(Any, module).get_delta_weight(ADAPTER)
         for name, module in mllm.named_modules()
         if hasattr(module, "base_layer") and hasattr(module, "get_delta_weight")
     }

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -234,7 +235,8 @@ def pixel_exact(vae: PaletteVae, pictures: np.ndarray, table: np.ndarray) -> flo
 @torch.no_grad()
 def whiten_stem(vae: PaletteVae, pictures: np.ndarray) -> None:
     """Begin with the principal components of patches, each of unit variance."""
-    stem, patch = vae.encoder[0], vae.config.patch
+    stem: Any = vae.encoder[0]
+    patch = vae.config.patch
     pixels = to_pixels(np.ascontiguousarray(pictures[:: max(1, len(pictures) // 1024)][:1024]))
     pattern = "b c (y p) (x q) -> (b y x) (c p q)"
     patches = rearrange(pixels, pattern, p=patch, q=patch).double()
