@@ -30,7 +30,7 @@ from ..picture_world.scene import (
     Scene,
 )
 from ..picture_world.scenery import backdrop
-from .probe_net import COLUMN, FIGURE, IGNORE, PICTURE, SIDE
+from .probe_net import COLUMN, FIGURE, IGNORE, PICTURE, SIDE, STRANGER, STRANGER_COLUMN
 from .sight import KNOWN
 
 Indices = npt.NDArray[np.uint8]
@@ -91,11 +91,11 @@ def labels_of(scene: Scene, freedom: Freedom) -> Labels:
         "weather": WEATHERS.index(scene.weather),
         "prop": PROPS.index(scene.prop) if scene.prop else len(PROPS),
         "count": len(scene.actors),
-        "stranger": 0,
     }
     labels: Labels = {name: np.array(whole[name], np.int64) for name in PICTURE}
     labels |= {name: np.full(len(KNOWN), IGNORE, np.int64) for name in (COLUMN, *FIGURE)}
     labels["present"] = np.zeros(len(KNOWN), np.int64)
+    labels[STRANGER], labels[STRANGER_COLUMN] = np.array(0), np.array(IGNORE)
     columns, _ = layout(scene, freedom)
     for actor, column in zip(scene.actors, columns, strict=True):
         who = KNOWN.index(actor.name)
@@ -177,7 +177,9 @@ def _mixed(rng: random.Random, scene: Scene, freedom: Freedom) -> Example:
     head = first != render(scene, freedom, _dressed({one: shaped}))
     mask = _cut(rng, head)
     share = (head & mask).sum() / max(1, head.sum())
-    labels["stranger"] = np.array(1 if LEAST_MIX <= share <= 1 - LEAST_MIX else IGNORE, np.int64)
+    mixed = LEAST_MIX <= share <= 1 - LEAST_MIX
+    labels[STRANGER] = np.array(1 if mixed else IGNORE)
+    labels[STRANGER_COLUMN] = labels[COLUMN][KNOWN.index(one)] if mixed else np.array(IGNORE)
     both = [KNOWN.index(one), KNOWN.index(other)]
     for name in ("present", COLUMN, *FIGURE):
         labels[name][both] = IGNORE

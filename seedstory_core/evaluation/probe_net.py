@@ -26,7 +26,6 @@ PICTURE: dict[str, int] = {
     "weather": len(WEATHERS),
     "prop": len(PROPS) + 1,  # the last is none
     "count": MAX_ACTORS + 2,  # 0 to 3, or more
-    "stranger": 2,
 }
 #: Questions about each known character, asked where it stands.
 FIGURE: dict[str, int] = {
@@ -39,6 +38,8 @@ FIGURE: dict[str, int] = {
 #: Asked of each known character too, to teach the network where to look: the first column of cells
 #: it stands in.
 COLUMN = "column"
+#: Is a creature there that is nobody known, and where? It has a map of its own, as everybody has.
+STRANGER, STRANGER_COLUMN = "stranger", "stranger_column"
 #: Where a file of probes says how they were made.
 NOTES = "probes"
 IGNORE = -100  # label of a question that has no answer, as the mood of someone absent
@@ -49,6 +50,7 @@ class Probes(nn.Module):
 
     ``present`` is [B, K, 2] for K known characters and `COLUMN` [B, K, 8]; questions of `PICTURE`
     are [B, answers], those of `FIGURE` [B, K, answers], read where that character stands.
+    `STRANGER` is [B, 2] and `STRANGER_COLUMN` [B, 8].
     """
 
     def __init__(self) -> None:
@@ -59,7 +61,7 @@ class Probes(nn.Module):
             torch_ops.Conv2d(WIDTH, WIDTH, 3, padding=1) for _ in range(DEPTH)
         )
         self.norms = nn.ModuleList(torch_ops.GroupNorm(1, WIDTH) for _ in range(DEPTH))
-        self.who = torch_ops.Conv2d(WIDTH, len(KNOWN), 1)
+        self.who = torch_ops.Conv2d(WIDTH, len(KNOWN) + 1, 1)  # the last is a stranger
         self.picture = torch_ops.Linear(2 * WIDTH, sum(PICTURE.values()))
         self.figure = torch_ops.Conv2d(WIDTH, sum(FIGURE.values()), 1)
 
@@ -82,14 +84,18 @@ class Probes(nn.Module):
         who = self.who(x)
         where = rearrange(who, "b k h w -> b k (h w)")
         here = where.logsumexp(-1)
-        shares = where.softmax(-1)
+        there = torch.stack((torch.zeros_like(here), here), dim=-1)
+        columns = who.logsumexp(-2)
+        shares = where[:, :-1].softmax(-1)
         told = rearrange(self.figure(x), "b a h w -> b a (h w)")
         each = einsum(shares, told, "b k n, b a n -> b k a").split(list(FIGURE.values()), dim=2)
         return {
             **dict(zip(PICTURE, whole, strict=True)),
             **dict(zip(FIGURE, each, strict=True)),
-            COLUMN: who.logsumexp(-2),
-            "present": torch.stack((torch.zeros_like(here), here), dim=-1),
+            "present": there[:, :-1],
+            COLUMN: columns[:, :-1],
+            STRANGER: there[:, -1],
+            STRANGER_COLUMN: columns[:, -1],
         }
 
 

@@ -17,7 +17,7 @@ from ..files import atomic_write_bytes
 from ..picture_world.palette import PALETTE
 from ..types import Progress, no_progress
 from .probe_data import TRUE, Examples, draw_examples
-from .probe_net import COLUMN, FIGURE, IGNORE, NOTES, PICTURE, Probes, probe_loss
+from .probe_net import IGNORE, NOTES, Probes, probe_loss
 
 SPECKLES = 0.02  # most of the pixels that may be wrong
 PATCHES = 3  # at most so many 3 x 3 squares of one wrong colour
@@ -33,7 +33,7 @@ class ProbeSettings:
     """
 
     pool: int = 60_000
-    steps: int = 1800
+    steps: int = 2400
     batch: int = 64
     lr: float = 3e-3
     unseen: int = 4000
@@ -126,7 +126,7 @@ def accuracies(probes: Probes, examples: Examples, batch: int = 250) -> dict[str
 
     Questions without an answer are not counted; those never asked are left out.
     """
-    right = {name: [0, 0] for name in (*PICTURE, "present", COLUMN, *FIGURE)}
+    right: dict[str, list[int]] = {}
     whole = 0
     for start in range(0, len(examples), batch):
         pixels = to_pixels(torch.from_numpy(examples.pictures[start : start + batch]))
@@ -135,8 +135,9 @@ def accuracies(probes: Probes, examples: Examples, batch: int = 250) -> dict[str
             label = torch.from_numpy(examples.labels[name][start : start + batch])
             asked = label != IGNORE
             good = (scores.argmax(-1) == label) | ~asked
-            right[name][0] += int((good & asked).sum())
-            right[name][1] += int(asked.sum())
+            counts = right.setdefault(name, [0, 0])
+            counts[0] += int((good & asked).sum())
+            counts[1] += int(asked.sum())
             every &= good.reshape(len(pixels), -1).all(1)
         whole += int(every.sum())
     shares = {name: good / asked for name, (good, asked) in right.items() if asked}
