@@ -140,6 +140,7 @@ class DetokenizerStage:
         self._drop = settings.option("drop", 0.1)
         self._noise = settings.option("feature_noise", 0.15)
         self._stratified = settings.option("stratified", True)
+        self._high = settings.option("high_noise", 1 / QUARTERS)
         self._check_count = settings.option("check", CHECKED)
         self._check_steps = settings.option("check_steps", 4)
         self._order = Shuffled(len(train.latents), settings.seed, name, "order")
@@ -174,11 +175,17 @@ class DetokenizerStage:
         return self.train.features.take(places)
 
     def _times(self, count: int, draw: torch.Generator) -> Tensor:
-        """Uniform training times [B]; stratified, each falls into a part of its own."""
+        """Training times [B]; stratified, each falls into a part of its own.
+
+        Uniform but for option ``high_noise``, the share of the noisiest quarter, where nothing but
+        the features tells what to paint: by far the slowest part to learn.
+        """
         steps = len(self.module.shares)
         unit = torch.rand(count, generator=draw)
         if self._stratified:
             unit = (torch.randperm(count, generator=draw) + unit) / count
+        low, edge = 1 - self._high, 1 - 1 / QUARTERS
+        unit = torch.where(unit < low, unit / low * edge, 1 - (1 - unit) / self._high * (1 - edge))
         return (unit * steps).long().clamp(max=steps - 1)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from ..engines.seed_story.mllm import Mllm
 from ..engines.seed_story.resampler import Resampler
 from .stage import generator_of
 
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M")
 QUERY_STD = 0.02  # of resamplers' queries and the output head
 PERIOD = 10_000.0
 

@@ -71,11 +71,15 @@ def _attention(rows: int, device: torch.device) -> contextlib.AbstractContextMan
 
 
 class TellingModule(nn.Module):
-    """The LLM and its losses."""
+    """The LLM and its losses.
 
-    def __init__(self, mllm: Mllm, save_memory: bool = False) -> None:
+    Args:
+        rec_weight: of the feature regression; 1 is the reference's.
+    """
+
+    def __init__(self, mllm: Mllm, save_memory: bool = False, rec_weight: float = 1.0) -> None:
         super().__init__()
-        self.mllm, self.save_memory = mllm, save_memory
+        self.mllm, self.save_memory, self.rec_weight = mllm, save_memory, rec_weight
 
     def hidden(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Hidden states of all rows of a batch of `windows.collate`, [B * T, D].
@@ -95,8 +99,24 @@ class TellingModule(nn.Module):
         """The pictures that the answers mean, [R, L, D]."""
         return self.mllm.output_resampler(hidden[batch["answers"]])
 
+    @torch.no_grad()
+    def fed(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The batch with its own answers in place of the pictures that ``fed`` [S] marks.
+
+        Told stories are read back by the model that told them: what it makes of true pictures
+        alone drifts within a story (exposure bias). Source: the two passes of Mihaylova and
+        Martins, "Scheduled Sampling for Transformers" (2019), section 3.
+        """
+        told = self.answers(self.hidden(batch), batch).to(batch["pictures"].dtype)
+        torch.clear_autocast_cache()  # its weights, cast without gradients, would be used again
+        own = rearrange(batch["fed"] & (batch["told"] >= 0), "s -> s 1 1")
+        pictures = torch.where(own, told[batch["told"].clamp_min(0)], batch["pictures"])
+        return {**batch, "pictures": pictures}
+
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``loss`` = ``ce`` + ``rec``, and ``right``, the share of tokens that are likeliest."""
+        """``loss`` = ``ce`` + weighted ``rec``, and ``right``, the share of likeliest tokens."""
+        if "fed" in batch:
+            batch = self.fed(batch)
         hidden = self.hidden(batch)
         scores = self.mllm.lm_head(hidden[batch["said"]]).float()
         labels = batch["labels"]
@@ -104,7 +124,7 @@ class TellingModule(nn.Module):
         told = self.answers(hidden, batch).float()
         rec = (1 - F.cosine_similarity(told, batch["targets"], dim=-1)).mean()
         right = (scores.detach().argmax(-1) == labels).float().mean()
-        return {"loss": ce + rec, "ce": ce, "rec": rec, "right": right}
+        return {"loss": ce + self.rec_weight * rec, "ce": ce, "rec": rec, "right": right}
 
 
 class Telling:
@@ -154,7 +174,11 @@ class Telling:
     def batch(
         self, windows: list[Window], draw: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        """The windows as `TellingModule` reads them; ``draw`` adds noise to what they read."""
+        """The windows as `TellingModule` reads them.
+
+        With ``draw``, noise is added to what they read (option ``feature_noise``), and some of the
+        pictures are to be the model's own (option ``self_fed``: their share).
+        """
         batch = collate(self.scripts, windows)
         read = self.features.take(batch["pictures"])
         noise = self.settings.option("feature_noise", 0.0)
@@ -162,6 +186,9 @@ class Telling:
             sizes = read.square().mean((1, 2), keepdim=True).sqrt()
             strengths = torch.rand(len(read), 1, 1, generator=draw) * noise
             read = read + sizes * strengths * torch.randn(read.shape, generator=draw)
+        share = self.settings.option("self_fed", 0.0)
+        if draw is not None and share:
+            batch["fed"] = torch.rand(len(read), generator=draw) < share
         return {**batch, "pictures": read, "targets": self.features.take(batch["targets"])}
 
 
@@ -266,6 +293,7 @@ def build(job: Job) -> LlmStage:
     mllm = new_mllm(sizes, settings.seed)
     lora: dict[str, Any] = settings.option("lora", {})
     if lora:
-        add_lora(mllm, lora)
-    module = TellingModule(mllm, settings.option("save_memory", False))
+        seeded(lambda: add_lora(mllm, lora), settings.seed, NAME, "lora")
+    weight = settings.option("rec_weight", 1.0)
+    module = TellingModule(mllm, settings.option("save_memory", False), weight)
     return LlmStage(module, settings, train, held_out)

@@ -1,4 +1,8 @@
-"""The features that the trained LLM says for every panel of a split, each told from true ones."""
+"""The features that the trained LLM says for every panel of a split.
+
+Each is told from true ones; or, where the LLM has learnt to read its own (option ``self_fed``),
+from what it told itself in the same window.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +64,7 @@ def told_features(job: Job, stories: Stories, stride: int = 0) -> Rows:
     true = picture_features(job, stories)
     windows = plan(stories.starts, panels, stride)
     ends = [kept.end for kept in windows]
+    own = bool(settings.option("self_fed", 0.0))
     loaded: list[tuple[Telling, TellingModule]] = []
 
     @torch.no_grad()
@@ -73,24 +78,28 @@ def told_features(job: Job, stories: Stories, stride: int = 0) -> Rows:
         at = bisect.bisect_right(ends, start)
         while at < len(windows) and windows[at].first < end:
             some = [kept for kept in windows[at : at + AT_ONCE] if kept.first < end]
-            for panel, features in _say(telling, module, some, job.device):
+            for panel, features in _say(telling, module, some, job.device, own):
                 if start <= panel < end:
                     rows[panel - start] = features
             at += AT_ONCE
         return rows
 
     vision, llm = job.result("vision", "vision"), job.result(LLM, "llm")
-    key = key_of(vision, llm, f"{panels} {stride}", *map(str, stories.starts), *stories.captions)
+    key = key_of(
+        vision, llm, f"{panels} {stride} {own}", *map(str, stories.starts), *stories.captions
+    )
     name = f"told-{stories.name}"
     return cached_rows(job.cache(), name, key, len(stories), true.shape, compute, job.progress)
 
 
 def _say(
-    telling: Telling, module: TellingModule, windows: list[Kept], device: torch.device
+    telling: Telling, module: TellingModule, windows: list[Kept], device: torch.device, own: bool
 ) -> list[tuple[int, Tensor]]:
     """Kept panels and their features [L, D]."""
     batch = telling.batch([kept.window for kept in windows])
     batch = {name: value.to(device) for name, value in batch.items()}
+    if own:
+        batch = module.fed({**batch, "fed": torch.ones_like(batch["told"], dtype=torch.bool)})
     answers = module.answers(module.hidden(batch), batch).cpu()
     said = [(p, kept) for kept in windows for p in range(kept.window.first + 1, kept.window.end)]
     pairs = zip(said, answers, strict=True)

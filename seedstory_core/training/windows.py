@@ -156,7 +156,8 @@ def collate(scripts: Scripts, windows: Sequence[Window]) -> dict[str, Tensor]:
 
     Returns: int64 ``ids``, ``positions`` [B, T]; ``see`` bool [B, 1, T, T], what each row looks at;
         ``filled`` [F] rows that take the rows of ``pictures`` [S] (panels); ``said`` [M] rows and
-        their ``labels`` [M]; ``answers`` [R, n] rows and ``targets`` [R] (panels).
+        their ``labels`` [M]; ``answers`` [R, n] rows and ``targets`` [R] (panels); ``told`` [S],
+        which answer is the same window's own telling of a picture, -1 if none.
     """
     laid = [lay_out(scripts, window) for window in windows]
     n, batch = scripts.slots, len(laid)
@@ -192,7 +193,19 @@ def collate(scripts: Scripts, windows: Sequence[Window]) -> dict[str, Tensor]:
         "labels": _joined([one.labels for one in laid]),
         "answers": _joined(answers),
         "targets": _joined([one.targets for one in laid]),
+        "told": _joined(_own_tellings(laid)),
     }
+
+
+def _own_tellings(laid: Sequence[_Laid]) -> list[np.ndarray]:
+    """For the pictures of each window: the number of the answer that tells it, or -1; int64."""
+    before, found = 0, []
+    for one in laid:
+        at = one.pictures - (one.targets[0] if len(one.targets) else 0)
+        inside = (at >= 0) & (at < len(one.targets))
+        found.append(np.where(inside, at + before, -1).astype(np.int64))
+        before += len(one.targets)
+    return found
 
 
 def sight(limits: Tensor, story: int, answer: int) -> Tensor:

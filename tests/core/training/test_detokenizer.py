@@ -54,6 +54,19 @@ def test_a_batch_depends_on_its_step_alone(job: Job) -> None:
     assert all(weights[name].equal(value) for name, value in first_weights.items())
 
 
+def test_the_noisiest_times_can_be_drawn_more_often(job: Job) -> None:
+    stage = detokenizer.build(with_options(job, "detokenizer", high_noise=0.55))
+    draw = torch.Generator().manual_seed(0)
+    steps = len(stage.module.shares)
+    times = stage._times(4000, draw)
+    assert abs((times >= 0.75 * steps).float().mean() - 0.55) < 0.01
+    for first, last, share in ((0.0, 0.25, 0.15), (0.5, 0.75, 0.15), (0.875, 1.0, 0.275)):
+        here = (times >= first * steps) & (times < last * steps)
+        assert abs(here.float().mean() - share) < 0.01
+    even = detokenizer.build(job)._times(4000, draw)
+    assert abs((even >= 0.75 * steps).float().mean() - 0.25) < 0.01
+
+
 def test_times_fall_into_every_part(job: Job) -> None:
     times = detokenizer.build(job).batch(0, 0, 1)["times"]
     assert (times.sort().values // 125).equal(torch.arange(8))
@@ -121,6 +134,24 @@ def told_job(job: Job) -> Job:
         short = settings.__class__(**{**settings.__dict__, "steps": 3})
         train(module.build(job), short, job.folder(name), cpu=True)
     return job
+
+
+def test_a_self_fed_llm_tells_from_what_it_told(told_job: Job) -> None:
+    job = with_options(told_job, "llm", self_fed=0.5)
+    stories = open_data(job.data, "train")
+    told = told_features(job, stories, stride=1)
+    sizes, words = llm.open_words(job, stories)
+    source = llm.Telling(
+        llm.Scripts(words, stories), picture_features(job, stories), job.settings("llm")
+    )
+    batch = source.batch([Window(7, 11, False)])
+    module = llm.TellingModule(llm.open_mllm(job, sizes)).eval()
+    with torch.no_grad():
+        first = module.answers(module.hidden(batch), batch)
+        batch["pictures"][1:] = first[:-1]
+        second = module.answers(module.hidden(batch), batch)[-1]
+    torch.testing.assert_close(told.take(torch.tensor([10]))[0], second, atol=2e-3, rtol=2e-3)
+    assert not second.equal(first[-1])
 
 
 def test_told_features_are_what_the_llm_answers(told_job: Job) -> None:

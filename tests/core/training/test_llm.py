@@ -138,7 +138,7 @@ def test_next_tokens_are_scored_as_in_telling(
     with torch.no_grad():
         text = page(prompt.ids, words.slots, story.features[:2])
         reader = Reader(sizes.llm)
-        reader.begin(text.keys, "test", CPU)
+        reader.begin(text, "test", CPU)
         hidden = reader.read_page(mllm, text, torch.empty(0))
     turn = words.tokenizer.encode(TURN + story.texts[2])
     theirs = mllm.scores(hidden[-len(turn) - 1 :])
@@ -298,3 +298,59 @@ def test_bf16_computes_and_stays_near(
         near = module(batch)["loss"]
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, exact, atol=0.05, rtol=0.02)
+
+
+def test_a_window_reads_what_it_told_itself(
+    stories: Stories, words: Vocabulary, features: Rows, sizes: SeedStoryConfig
+) -> None:
+    source = telling(words, stories, features, settings())
+    batch = source.batch([Window(0, 4, False), Window(6, 8, False), Window(11, 14, True)])
+    module = TellingModule(new_mllm(sizes, 0)).eval()
+    with torch.no_grad():
+        answers = module.answers(module.hidden(batch), batch)
+    assert batch["told"].tolist() == [-1, 0, 1, -1, -1, 4, 5]
+    fed = torch.tensor([True, False, True, True, True, False, True])
+    read = module.fed({**batch, "fed": fed})["pictures"]
+    expected = batch["pictures"].clone()
+    expected[2], expected[6] = answers[1], answers[5]
+    torch.testing.assert_close(read, expected)
+    alone = source.batch([Window(0, 3, True, only_last=True)])
+    assert alone["told"].tolist() == [-1, -1]
+
+
+def test_reading_its_own_pictures_leaves_gradients_whole(
+    stories: Stories, words: Vocabulary, features: Rows, sizes: SeedStoryConfig
+) -> None:
+    batch = telling(words, stories, features, settings()).batch([Window(0, 4, True)])
+    fed = {**batch, "fed": torch.ones(len(batch["told"]), dtype=torch.bool)}
+    modules = [TellingModule(new_mllm(sizes, 0)) for _ in range(2)]
+    with autocast("cpu", torch.bfloat16):
+        modules[0](fed)["loss"].backward()
+    with autocast("cpu", torch.bfloat16):
+        read = {name: value for name, value in modules[1].fed(fed).items() if name != "fed"}
+    with autocast("cpu", torch.bfloat16):  # anew: nothing cast before is used again
+        modules[1](read)["loss"].backward()
+    found = [
+        {name: value.grad for name, value in module.named_parameters() if value.requires_grad}
+        for module in modules
+    ]
+    whole, plain = found
+    for name, gradient in plain.items():
+        assert (gradient is None) == (whole[name] is None), name
+        if gradient is not None:
+            torch.testing.assert_close(whole[name], gradient, msg=name)
+    assert plain["mllm.model.layers.0.mlp.up_proj.weight"] is not None
+
+
+def test_pictures_of_its_own_and_the_weight_of_their_loss_are_options(
+    stories: Stories, words: Vocabulary, features: Rows, sizes: SeedStoryConfig
+) -> None:
+    source = telling(words, stories, features, settings(self_fed=0.5))
+    windows, draw = [Window(5 * i, 5 * i + 5, False) for i in range(6)], torch.Generator()
+    fed = source.batch(windows, draw.manual_seed(3))["fed"]
+    assert fed.any() and not fed.all()
+    assert fed.equal(source.batch(windows, draw.manual_seed(3))["fed"])
+    assert "fed" not in source.batch(windows)  # held-out figures read true pictures
+    batch = source.batch(windows[:1])
+    got = TellingModule(new_mllm(sizes, 0), rec_weight=5.0)(batch)
+    torch.testing.assert_close(got["loss"], got["ce"] + 5 * got["rec"])
