@@ -89,6 +89,16 @@ class Sampling(io.ComfyNode):
                     tooltip="Finish the panel with its picture. Off: go on until the model stops "
                     "and take the last picture, as the reference does.",
                 ),
+                io.Int.Input(
+                    "no_repeat_story",
+                    default=0,
+                    min=0,
+                    max=200,
+                    optional=True,  # prompts from before it came lack it
+                    tooltip="0: off. n: no run of n word pieces of an earlier caption of the story "
+                    "again, and no earlier caption word for word. A small n also bans names and "
+                    "set phrases; 20 or more bans little but whole captions.",
+                ),
             ],
             outputs=[
                 types.Sampling.Output(

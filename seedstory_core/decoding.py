@@ -6,7 +6,7 @@ it is forced to its end, so it is fed to the model in one pass instead of n + 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .errors import SeedStoryError
+from .repeats import NOTHING, Earlier
 from .sampling import Sampling
 
 
@@ -75,6 +76,7 @@ def decode(
     sampling: Sampling,
     seed: int = 0,
     on_tokens: Callable[[Sequence[int]], None] = lambda ids: None,
+    earlier: Earlier = NOTHING,
 ) -> Decoded:
     """Say one panel.
 
@@ -83,6 +85,7 @@ def decode(
         hidden: [D], hidden state of the prompt's last row.
         seed: of the drawing, used by pickers that draw.
         on_tokens: called with all ids so far before each reading; may raise to cancel.
+        earlier: captions of the story that may not come again.
 
     Raises:
         SeedStoryError: the model's scores are not numbers.
@@ -91,7 +94,7 @@ def decode(
     ids: list[int] = []
     rows = [hidden[None][:0]]
     while len(ids) < sampling.max_new_tokens:
-        token = _next(speaker.scores(hidden), ids, markers, sampling, generator)
+        token = _next(speaker.scores(hidden), ids, markers, sampling, generator, earlier)
         run = (token, *markers.followers(token))[: sampling.max_new_tokens - len(ids)]
         ids += run
         on_tokens(ids)
@@ -138,6 +141,7 @@ def _next(
     markers: Markers,
     sampling: Sampling,
     generator: torch.Generator,
+    earlier: Earlier,
 ) -> int:
     """The next token where none is forced by a picture."""
     text = [token for token in ids if token not in markers.picture]
@@ -150,7 +154,11 @@ def _next(
             "too small for them. Try bf16 or fp32, or check the files: python -m seedstory_core "
             "doctor"
         )
-    return sampling.picker.pick(apply_rules(scores, text, markers, sampling), generator)
+    scores = apply_rules(scores, text, markers, sampling)
+    bans = earlier.repeating(text)
+    if not begun and earlier.complete(text):
+        bans |= {markers.begin, markers.eos}
+    return sampling.picker.pick(ban(scores, bans, markers), generator)
 
 
 def apply_rules(
@@ -167,6 +175,19 @@ def apply_rules(
     scores[banned(text, sampling.no_repeat_ngram)] = -torch.inf
     scores[[*markers.slots, markers.end]] = sampling.suppress
     return scores
+
+
+def ban(scores: Tensor, bans: Collection[int], markers: Markers) -> Tensor:
+    """Scores [V] without ``bans``, unless that leaves none.
+
+    Where anything is banned, picture tokens outside a picture are: the 0.0 of `Sampling.suppress`
+    would win over the negative scores that may be left, and end the caption all the same.
+    """
+    if not bans:
+        return scores
+    kept = scores.clone()
+    kept[[*bans, *markers.slots, markers.end]] = -torch.inf
+    return scores if kept.max() == -torch.inf else kept
 
 
 def banned(text: Sequence[int], size: int) -> list[int]:

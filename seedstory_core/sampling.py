@@ -6,7 +6,7 @@ The loop that uses them is `decoding.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf, isfinite
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from .errors import SeedStoryError
 from .types import Json
+
+#: Marks fields that came after the first release of the pack's files.
+LATER = "later"
 
 
 class Picker(Protocol):
@@ -68,6 +71,8 @@ class Sampling:
             picture, as the reference does.
         suppress: score given to picture tokens outside a picture. The reference sets exactly 0.0
             (SPEC quirk 2), so that they can win when all other scores are negative; ``-inf`` never.
+        no_repeat_story: 0 = off; n = no n ids in a row that stand in an earlier caption of this
+            story, and no earlier caption word for word a second time.
     """
 
     picker: Greedy | Nucleus = field(default_factory=Greedy)
@@ -77,14 +82,16 @@ class Sampling:
     max_new_tokens: int = 500
     stop_at_image: bool = True
     suppress: float = 0.0
+    no_repeat_story: int = field(default=0, metadata={LATER: True})
 
     def __post_init__(self) -> None:
         if self.repetition_penalty <= 0:
             raise SeedStoryError(f"repetition_penalty must be > 0, got {self.repetition_penalty}.")
-        if min(self.no_repeat_ngram, self.max_caption_tokens) < 0 or self.max_new_tokens < 1:
+        counts = (self.no_repeat_ngram, self.no_repeat_story, self.max_caption_tokens)
+        if min(counts) < 0 or self.max_new_tokens < 1:
             raise SeedStoryError(
-                "no_repeat_ngram and max_caption_tokens must be >= 0 and max_new_tokens >= 1, got "
-                f"{self.no_repeat_ngram}, {self.max_caption_tokens} and {self.max_new_tokens}."
+                "no_repeat_ngram, no_repeat_story and max_caption_tokens must be >= 0 and "
+                f"max_new_tokens >= 1, got {counts} and {self.max_new_tokens}."
             )
 
 
@@ -104,12 +111,19 @@ def with_temperature(base: Sampling, temperature: float, top_p: float) -> Sampli
 
 
 def describe(value: object) -> dict[str, Json]:
-    """A strategy dataclass as plain JSON: class name and fields; infinite numbers as text."""
-    fields = {
+    """A strategy dataclass as plain JSON: class name and fields; infinite numbers as text.
+
+    Fields marked `LATER` are left out at their default: what was written before they came compares
+    equal, and older versions read what is written now.
+    """
+    told = {
         key: describe(getattr(value, key)) if isinstance(item, dict) else _plain(item)
         for key, item in asdict(value).items()  # type: ignore[call-overload]
     }
-    return {"class": type(value).__name__, **fields}
+    for slot in fields(value):  # type: ignore[arg-type]
+        if slot.metadata.get(LATER) and getattr(value, slot.name) == slot.default:
+            del told[slot.name]
+    return {"class": type(value).__name__, **told}
 
 
 def _plain(item: Json) -> Json:
@@ -122,14 +136,14 @@ def restore(data: Mapping[str, Any]) -> Sampling:
     Raises:
         SeedStoryError: a class or field that this version does not know.
     """
-    fields = {key: value for key, value in data.items() if key != "class"}
-    picker = dict(fields.pop("picker", {"class": "Greedy"}))
+    told = {key: value for key, value in data.items() if key != "class"}
+    picker = dict(told.pop("picker", {"class": "Greedy"}))
     kinds = {"Greedy": Greedy, "Nucleus": Nucleus}
     try:
         made = kinds[picker.pop("class")](**picker)
-        if "suppress" in fields:
-            fields["suppress"] = float(fields["suppress"])
-        return Sampling(picker=made, **fields)
+        if "suppress" in told:
+            told["suppress"] = float(told["suppress"])
+        return Sampling(picker=made, **told)
     except (KeyError, TypeError, ValueError) as error:
         raise SeedStoryError(
             f"Unknown sampling {dict(data)!r:.200} ({error}); update the pack."

@@ -37,10 +37,38 @@ def test_drawing_never_gives_picture_tokens_a_chance() -> None:
         Sampling(),
         Sampling(max_new_tokens=9, stop_at_image=False),
         with_temperature(Sampling(), 1, 1),
+        Sampling(no_repeat_story=8),
     ],
 )
 def test_sampling_survives_json(sampling: Sampling) -> None:
     assert restore(describe(sampling)) == sampling
+
+
+def test_what_older_versions_wrote_compares_equal() -> None:
+    old = {
+        "class": "Sampling",
+        "picker": {"class": "Greedy"},
+        "repetition_penalty": 1.0,
+        "no_repeat_ngram": 0,
+        "max_caption_tokens": 0,
+        "max_new_tokens": 500,
+        "stop_at_image": True,
+        "suppress": 0.0,
+    }
+    assert restore(old) == Sampling() and describe(Sampling()) == old
+    assert describe(Sampling(no_repeat_story=8)) == {**old, "no_repeat_story": 8}
+
+
+def test_the_rule_on_the_story_stays_whatever_the_temperature() -> None:
+    for temperature in (0.0, 0.7):
+        made = with_temperature(Sampling(no_repeat_story=8), temperature, 0.9)
+        assert made.no_repeat_story == 8
+
+
+@pytest.mark.parametrize("rule", ["no_repeat_ngram", "no_repeat_story", "max_caption_tokens"])
+def test_negative_counts_are_refused(rule: str) -> None:
+    with pytest.raises(SeedStoryError, match=rule):
+        Sampling(**{rule: -1})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("policy", [Dense(), Window(3)])

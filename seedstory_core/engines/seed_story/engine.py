@@ -203,10 +203,10 @@ class SeedStoryEngine:
         if given is not None and not reference:
             return self._teller.illustrate(prompt, pictures, context)
 
-        def on_tokens(ids: Sequence[int]) -> None:
+        def relay(ids: Sequence[int]) -> None:
             progress(len(ids), total, display(clean(self.words.tokenizer.decode(ids))))
 
-        return self._teller.tell(prompt, pictures, context, sampling, seed, reference, on_tokens)
+        return self._teller.tell(prompt, pictures, context, sampling, seed, reference, relay, story)
 
     def park(self) -> None:
         """Move the kept KV cache to the CPU; the next telling brings it back."""

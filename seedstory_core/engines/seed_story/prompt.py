@@ -74,6 +74,11 @@ class Vocabulary:
     def slot_set(self) -> frozenset[int]:
         return frozenset(self.slots)
 
+    def behind_picture(self, text: str) -> tuple[int, ...]:
+        """Ids of ``text`` as the model says it, which is never at a prompt's beginning."""
+        ids = self.tokenizer.encode(END + text)
+        return tuple(ids[ids.index(self.end) + 1 :])
+
     def check_caption(self, caption: str, what: str) -> str:
         """``caption`` stripped, if it has words and none of the model's own marks.
 

@@ -12,7 +12,10 @@ from ...context import ContextPolicy
 from ...decoding import Markers, decode, picture_rows
 from ...errors import SeedStoryError
 from ...parts import Part
+from ...repeats import NOTHING
 from ...sampling import Sampling
+from ...types import Story
+from .captions import Captions
 from .config import SeedStoryConfig
 from .mllm import Mllm
 from .prompt import Prompt, Vocabulary
@@ -39,6 +42,7 @@ class Teller:
         self.reader = Reader(config.llm)
         self._words, self._part, self._limit = words, part, config.llm.max_positions
         self._markers = Markers(words.begin, words.end, words.slots, words.eos)
+        self._captions = Captions(words)
 
     def tell(
         self,
@@ -49,6 +53,7 @@ class Teller:
         seed: int,
         blind: bool,
         on_tokens: Callable[[Sequence[int]], None],
+        story: Story | None = None,
     ) -> Told:
         """Text and picture, as the model pleases.
 
@@ -56,15 +61,17 @@ class Teller:
             pictures: [L, D] features for each image span of the prompt.
             blind: take the picture's rows as the reference does (`decoding.picture_rows`).
             on_tokens: called with all ids so far; may raise to cancel.
+            story: so far; ``sampling`` may ban that its captions come again.
         """
         self.check_room(prompt.ids)
         budget = min(sampling.max_new_tokens, self._limit - len(prompt.ids))
+        earlier = self._captions.earlier(story, sampling.no_repeat_story) if story else NOTHING
         with torch.inference_mode():
             llm, like, text = self._open(prompt, pictures, policy, len(prompt.ids) + budget)
             hidden = self.reader.read_page(llm, text, like)[-1]
             speaker = ReadingSpeaker(self.reader, llm, like)
             sampling = replace(sampling, max_new_tokens=budget)
-            said = decode(speaker, hidden, self._markers, sampling, seed, on_tokens)
+            said = decode(speaker, hidden, self._markers, sampling, seed, on_tokens, earlier)
             rows = picture_rows(said, self._markers, blind)
             return Told(said.ids, None if rows is None else _picture(llm, rows))
 
