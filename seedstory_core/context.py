@@ -27,6 +27,11 @@ class Span(NamedTuple):
 class ContextPolicy(Protocol):
     """What of a story is in view."""
 
+    @property
+    def reindexes(self) -> bool:
+        """Whether rows that stay take new positions, counted in the cache, when others leave."""
+        ...
+
     def first_visible(self, panels: int) -> int:
         """Index of the oldest panel that the prompt has when ``panels`` panels are told."""
         ...
@@ -47,6 +52,10 @@ class ContextPolicy(Protocol):
         """
         ...
 
+    def in_view(self, pictures: Sequence[Span], rows: int) -> int:
+        """Rows of the cache when it has read a prompt of ``rows`` rows."""
+        ...
+
     def most_rows(self, panel_rows: int) -> int | None:
         """The most rows ever held while panels of ``panel_rows`` follow each other; None: no
         limit."""
@@ -54,13 +63,18 @@ class ContextPolicy(Protocol):
 
 
 class _WholePanels:
-    """Policies whose prompt has the panels in view and nothing else."""
+    """Policies whose prompt has the panels in view and nothing else, so that no row leaves."""
+
+    reindexes = False
 
     def evicts_before(self, pictures: Sequence[Span]) -> Sequence[int]:
         return ()
 
     def kept(self, held: Sequence[int], pictures: Sequence[Span], row: int) -> list[int]:
         return list(range(len(held)))
+
+    def in_view(self, pictures: Sequence[Span], rows: int) -> int:
+        return rows
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,10 @@ class MultimodalSink:
                 f"A sink's positions are {REINDEXED!r} or {ORIGINAL!r}, got {self.positions!r}."
             )
 
+    @property
+    def reindexes(self) -> bool:
+        return self.positions == REINDEXED
+
     def first_visible(self, panels: int) -> int:
         return 0
 
@@ -162,14 +180,24 @@ class MultimodalSink:
         return [picture.begin + 1 for picture in pictures[self.window :]]
 
     def kept(self, held: Sequence[int], pictures: Sequence[Span], row: int) -> list[int]:
-        told = sum(picture.begin < row for picture in pictures)
-        evicted = told - self.window
+        stay, live = self._stays(pictures, row)
+        return [index for index, place in enumerate(held) if place >= live or place in stay]
+
+    def in_view(self, pictures: Sequence[Span], rows: int) -> int:
+        evictions = self.evicts_before(pictures)
+        if not evictions:
+            return rows
+        stay, live = self._stays(pictures, evictions[-1])
+        return sum(place < live for place in stay) + rows - live
+
+    def _stays(self, pictures: Sequence[Span], row: int) -> tuple[set[int], int]:
+        """Rows that stay when ``row`` is about to be read: single ones, and all from which on."""
+        evicted = sum(picture.begin < row for picture in pictures) - self.window
         stay = set(range(self.first))
         for begin, end in pictures[max(0, evicted - self.cap) : evicted]:
-            stay.update(range(begin - self.before_begin, begin + self.from_begin))
-            stay.update(range(end - self.before_end, end + self.from_end))
-        live = pictures[evicted - 1].end + 1  # where the oldest panel of the window begins
-        return [index for index, place in enumerate(held) if place >= live or place in stay]
+            stay.update(range(max(0, begin - self.before_begin), begin + self.from_begin))
+            stay.update(range(max(0, end - self.before_end), end + self.from_end))
+        return stay, pictures[evicted - 1].end + 1
 
     def most_rows(self, panel_rows: int) -> int | None:
         around = self.before_begin + self.from_begin + self.before_end + self.from_end

@@ -1,10 +1,13 @@
 """Keys and values of the rows a decoder has read. Knows no model and no tokens.
 
 Rows count only once `advance` says so: a forward that is cancelled between two layers leaves the
-cache as it was. Kept rows can be cut off at the end (`crop`), which costs nothing.
+cache as it was. Kept rows can be cut off at the end (`crop`), which costs nothing, or picked out
+(`keep`), which moves them up within their buffers.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +15,42 @@ from torch import Tensor
 from .errors import SeedStoryError
 
 STEP = 256  # capacity grows by multiples of this, so that appending single rows rarely copies
+
+
+class Buffers:
+    """One growing buffer [B, H, rows, D] for each layer."""
+
+    def __init__(self, layers: int) -> None:
+        self._layers: list[Tensor | None] = [None] * layers
+
+    def write(self, layer: int, start: int, rows: Tensor) -> Tensor:
+        """``rows`` [B, H, L, D] from row ``start`` on -> all rows [B, H, start + L, D], a view."""
+        self._layers[layer] = buffer = _written(self._layers[layer], start, rows)
+        return buffer[:, :, : start + rows.shape[2]]
+
+    def view(self, layer: int, length: int) -> Tensor:
+        """The first ``length`` rows of a layer, [B, H, length, D]."""
+        buffer = self._layers[layer]
+        if buffer is None:
+            raise SeedStoryError(f"Layer {layer} of the cache has no rows yet.")
+        return buffer[:, :, :length]
+
+    def keep(self, layer: int, rows: Tensor) -> Tensor:
+        """Move ``rows`` [n] (indices, ascending) of a layer to its start -> [B, H, n, D], a view.
+
+        In place: the buffer stays where it is in memory, as a captured CUDA graph needs.
+        """
+        buffer = self._layers[layer]
+        assert buffer is not None
+        return buffer[:, :, : len(rows)].copy_(buffer[:, :, rows])
+
+    def to(self, device: torch.device, length: int) -> None:
+        """Move the first ``length`` rows to ``device``, unless they are there."""
+        self._layers = [_moved(buffer, device, length) for buffer in self._layers]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(buffer.nbytes for buffer in self._layers if buffer is not None)
 
 
 class KvCache:
@@ -23,23 +62,29 @@ class KvCache:
 
     def __init__(self, layers: int) -> None:
         self.length = 0
-        self._keys: list[Tensor | None] = [None] * layers
-        self._values: list[Tensor | None] = [None] * layers
+        self._layers = layers
+        self._keys, self._values = Buffers(layers), Buffers(layers)
 
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def _buffers(self) -> tuple[Buffers, ...]:
+        """Everything that is kept of a row."""
+        return self._keys, self._values
+
+    def append(
+        self, layer: int, keys: Tensor, values: Tensor, plain: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Write new rows behind the kept ones of a layer.
 
         Args:
             keys, values: [B, H, L, D]; their dtype and device are those of the cache.
+            plain: the keys before their positions were turned into them; not needed here.
 
         Returns: keys and values of all rows [B, H, length + L, D], views into the buffers.
         """
-        end = self.length + keys.shape[2]
-        self._keys[layer] = _written(self._keys[layer], self.length, keys)
-        self._values[layer] = _written(self._values[layer], self.length, values)
-        all_keys, all_values = self._keys[layer], self._values[layer]
-        assert all_keys is not None and all_values is not None
-        return all_keys[:, :, :end], all_values[:, :, :end]
+        return (
+            self._keys.write(layer, self.length, keys),
+            self._values.write(layer, self.length, values),
+        )
 
     def advance(self, rows: int) -> None:
         """Keep the ``rows`` that were appended to every layer."""
@@ -51,23 +96,38 @@ class KvCache:
             raise SeedStoryError(f"Cannot crop a cache of {self.length} rows to {length}.")
         self.length = length
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep these rows only, ascending; from now on row i is what ``rows[i]`` was.
+
+        Interrupted midway, the cache is empty.
+        """
+        bounded = [-1, *rows, self.length]
+        if any(before >= after for before, after in zip(bounded, bounded[1:], strict=False)):
+            raise SeedStoryError(f"Rows to keep must ascend within a cache of {self.length} rows.")
+        index = torch.tensor(rows, dtype=torch.long, device=self._keys.view(0, 0).device)
+        self.length = 0
+        self._keep(index)
+        self.length = len(rows)
+
     def rows(self, layer: int) -> tuple[Tensor, Tensor]:
         """Kept keys and values of a layer, [B, H, length, D]."""
-        keys, values = self._keys[layer], self._values[layer]
-        if keys is None or values is None:
-            raise SeedStoryError(f"Layer {layer} of the cache has no rows yet.")
-        return keys[:, :, : self.length], values[:, :, : self.length]
+        return self._keys.view(layer, self.length), self._values.view(layer, self.length)
 
     def to(self, device: torch.device) -> KvCache:
         """Move to ``device`` (kept rows only, when it is another one); returns itself."""
-        self._keys = [_moved(part, device, self.length) for part in self._keys]
-        self._values = [_moved(part, device, self.length) for part in self._values]
+        for buffers in self._buffers:
+            buffers.to(device, self.length)
         return self
 
     @property
     def nbytes(self) -> int:
         """Memory held, spare capacity included."""
-        return sum(part.nbytes for part in (*self._keys, *self._values) if part is not None)
+        return sum(buffers.nbytes for buffers in self._buffers)
+
+    def _keep(self, rows: Tensor) -> None:
+        for buffers in self._buffers:
+            for layer in range(self._layers):
+                buffers.keep(layer, rows)
 
 
 def _written(buffer: Tensor | None, start: int, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The KV cache: growth, cropping, moving, and rows that count only when they are advanced."""
+"""The KV cache: growth, cropping, evicting, moving, and rows that count only when advanced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seedstory_core.errors import SeedStoryError
-from seedstory_core.kv_cache import STEP, KvCache
+from seedstory_core.kv_cache import STEP, Buffers, KvCache
 
 
 def rows(start: int, count: int) -> torch.Tensor:
@@ -99,3 +99,43 @@ def test_a_cache_filled_in_inference_mode_goes_on_outside_of_it() -> None:
 def test_rows_of_an_empty_layer_are_an_error() -> None:
     with pytest.raises(SeedStoryError, match="no rows"):
         KvCache(1).rows(0)
+
+
+def test_kept_rows_move_up_in_place_and_what_follows_comes_behind() -> None:
+    cache = filled(9)
+    before = cache.rows(0)[0].data_ptr(), cache.nbytes
+    cache.keep([0, 1, 5, 6, 8])
+    assert (cache.rows(0)[0].data_ptr(), cache.nbytes) == before
+    assert values(cache, 0) == values(cache, 1) == [0, 1, 5, 6, 8]
+    for layer in range(2):
+        cache.append(layer, rows(50, 2), rows(50, 2))
+    cache.advance(2)
+    cache.keep([1, 2, 6])
+    assert values(cache) == [1, 5, 51] and torch.equal(cache.rows(1)[1], -cache.rows(1)[0])
+
+
+@pytest.mark.parametrize("wanted", [[0, 0], [2, 1], [-1, 2], [1, 4], [4]])
+def test_rows_to_keep_must_ascend_within_the_cache(wanted: list[int]) -> None:
+    cache = filled(4)
+    with pytest.raises(SeedStoryError, match="4 rows"):
+        cache.keep(wanted)
+    assert values(cache) == [0, 1, 2, 3]
+
+
+def test_an_interrupted_eviction_leaves_an_empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = filled(4)
+    keep = Buffers.keep
+
+    def fail(self: Buffers, layer: int, rows: torch.Tensor) -> torch.Tensor:
+        if layer == 1:
+            raise KeyboardInterrupt
+        return keep(self, layer, rows)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Buffers, "keep", fail)
+        cache.keep([0, 2])
+    assert cache.length == 0
+    for layer in range(2):
+        cache.append(layer, rows(7, 1), rows(7, 1))
+    cache.advance(1)
+    assert values(cache) == [7]

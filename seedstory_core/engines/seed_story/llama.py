@@ -25,8 +25,13 @@ class Cache(Protocol):
         """Rows kept so far."""
         ...
 
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """New rows [B, H, L, D] -> all rows [B, H, length + L, D]."""
+    def append(
+        self, layer: int, keys: Tensor, values: Tensor, plain: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """New rows [B, H, L, D] -> keys and values of all rows [B, H, length + L, D].
+
+        ``keys`` are turned by their positions, ``plain`` are the same before.
+        """
         ...
 
     def advance(self, rows: int) -> None:
@@ -74,12 +79,13 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None
     ) -> Tensor:
-        """[B, L, D] -> [B, L, D]. Keys are cached after they are turned."""
+        """[B, L, D] -> [B, L, D]."""
         q = rotate(rearrange(self.q_proj(x), "b l (h d) -> b h l d", h=self.heads), *turn)
-        k = rotate(rearrange(self.k_proj(x), "b l (h d) -> b h l d", h=self.kv_heads), *turn)
+        plain = rearrange(self.k_proj(x), "b l (h d) -> b h l d", h=self.kv_heads)
+        k = rotate(plain, *turn)
         v = rearrange(self.v_proj(x), "b l (h d) -> b h l d", h=self.kv_heads)
         if cache is not None:
-            k, v = cache.append(self.layer, k, v)
+            k, v = cache.append(self.layer, k, v, plain)
         if self.kv_heads != self.heads:
             group = self.heads // self.kv_heads
             k, v = (repeat(part, "b h l d -> b (h g) l d", g=group) for part in (k, v))

@@ -1,26 +1,33 @@
 """The LLM's memory of what it has read, kept from panel to panel.
 
-Derived state: dropping it costs time, never a result. Every row of the KV cache is remembered by
+Derived state: dropping it costs time, never a result. Every row that was read is remembered by
 what it was made from, a token id, or a picture's digest and the slot's number. (Image tokens have
 the same ids in every story, so ids alone would mix up pictures.) A new prompt keeps the rows on
 which it agrees with the last one; that is exact, since a row depends on nothing behind it.
+
+Under a sink rows leave on the way. When, and which, follows from the prompt alone, so reading it
+from its first row gives the same cache again: kept or replayed, a story goes on alike.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from ...context import ContextPolicy, Dense, Span
 from ...kv_cache import KvCache
+from ...story import pixel_digest
 from .config import LlmConfig
 from .mllm import Mllm
+from .turning import cache_for
 
 Key = int | tuple[str, int]
+DENSE = Dense()
 
 
 @dataclass(frozen=True)
@@ -31,59 +38,85 @@ class Page:
         ids: token ids.
         keys: what each row is made from.
         features: by digest, picture features [L, D] on any device.
+        pictures: where they lie.
+        policy: says which rows leave while it is read.
     """
 
     ids: tuple[int, ...]
     keys: tuple[Key, ...]
     features: Mapping[str, Tensor]
+    pictures: tuple[Span, ...] = ()
+    policy: ContextPolicy = DENSE
+
+    @property
+    def evictions(self) -> Sequence[int]:
+        """Rows before which others leave, ascending."""
+        return self.policy.evicts_before(self.pictures)
 
 
-def page(ids: Sequence[int], slots: Sequence[int], pictures: Sequence[Tensor]) -> Page:
+def spans(ids: Sequence[int], slots: Sequence[int]) -> tuple[Span, ...]:
+    """Where ``ids`` have pictures, each ``<img>``, ``slots`` in order, ``</img>``."""
+    starts = [row for row, id in enumerate(ids) if id == slots[0]]
+    return tuple(Span(row - 1, row + len(slots)) for row in starts)
+
+
+def page(
+    ids: Sequence[int],
+    slots: Sequence[int],
+    pictures: Sequence[Tensor],
+    policy: ContextPolicy = DENSE,
+) -> Page:
     """Pair the image slots in ``ids`` with ``pictures`` ([L, D] each), in order.
 
     ``slots`` are the image tokens' ids in order; the first of them begins a picture.
     """
-    digests = [digest(features) for features in pictures]
-    number = {id: place for place, id in enumerate(slots)}
-    keys: list[Key] = []
-    picture = -1
-    for id in ids:
-        place = number.get(id)
-        picture += place == 0
-        keys.append(id if place is None else (digests[picture], place))
-    assert picture == len(pictures) - 1, "as many image spans as pictures"
-    return Page(tuple(ids), tuple(keys), dict(zip(digests, pictures, strict=True)))
-
-
-def digest(features: Tensor) -> str:
-    """sha256 over the values, shape and dtype of ``features``."""
-    flat = features.detach().cpu().contiguous().reshape(-1)  # any shape -> its elements in order
-    head = f"{features.dtype}{list(features.shape)}".encode()
-    return hashlib.sha256(head + flat.view(torch.uint8).numpy().tobytes()).hexdigest()
+    digests = [pixel_digest(features) for features in pictures]
+    places = spans(ids, slots)
+    keys: list[Key] = list(ids)
+    for name, span in zip(digests, places, strict=True):
+        keys[span.begin + 1 : span.end] = [(name, slot) for slot in range(len(slots))]
+    features = dict(zip(digests, pictures, strict=True))
+    return Page(tuple(ids), tuple(keys), features, places, policy)
 
 
 class Reader:
-    """Reads pages and tokens with an `Mllm`; keeps one KV cache.
+    """Reads pages and tokens with an `Mllm`; keeps one KV cache, of one trace of rows.
+
+    Args:
+        make_cache: makes an empty cache that can do what a policy asks of it.
 
     Attributes:
-        keys: what each kept row was made from.
+        keys: what each row that was read was made from, rows that have left included.
+        on_forward: called with the number of rows before every forward of the LLM; may raise to
+            cancel it.
     """
 
-    def __init__(self, config: LlmConfig) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: LlmConfig,
+        make_cache: Callable[[ContextPolicy, LlmConfig], KvCache] = cache_for,
+    ) -> None:
+        self._config, self._make_cache = config, make_cache
         self._identity: Hashable = None
-        self._cache = KvCache(config.layers)
-        self.keys: list[Key] = []
+        self._policy: ContextPolicy = DENSE
+        self.on_forward: Callable[[int], object] = lambda rows: None
+        self.forget()
 
     @property
     def nbytes(self) -> int:
         """Memory that the kept cache holds."""
         return self._cache.nbytes
 
-    def bytes_for(self, rows: int, dtype: torch.dtype) -> int:
+    @property
+    def rows(self) -> int:
+        """Rows that the kept cache holds."""
+        return self._cache.length
+
+    def bytes_for(self, rows: int, dtype: torch.dtype, policy: ContextPolicy = DENSE) -> int:
         """Memory for a cache of ``rows`` rows and for the widest values while they are read."""
         config = self._config
-        cached = 2 * config.layers * config.kv_heads * config.head_width
+        kinds = 3 if policy.reindexes else 2  # keys, values; and keys before they are turned
+        cached = kinds * config.layers * config.kv_heads * config.head_width
         passing = 4 * config.width + 3 * config.mlp_width
         return (cached + passing) * rows * dtype.itemsize
 
@@ -92,49 +125,56 @@ class Reader:
         self._cache.to(torch.device("cpu"))
 
     def forget(self) -> None:
-        """Drop the kept cache."""
-        self._cache, self.keys = KvCache(self._config.layers), []
+        """Drop the kept cache and its memory."""
+        self.keys: list[Key] = []
+        self._held: list[int] = []  # which row of the trace each row of the cache is, ascending
+        self._evicted = 0  # the row before which rows left last; 0 where none have
+        self._cache = self._make_cache(self._policy, self._config)
 
-    def begin(self, keys: Sequence[Key], identity: Hashable, device: torch.device) -> int:
-        """Keep the rows that a prompt of ``keys`` begins with, all but its last at most.
+    def begin(self, text: Page, identity: Hashable, device: torch.device) -> int:
+        """Keep the rows that ``text`` begins with, all but its last at most.
+
+        What has left cannot come back: where ``text`` needs rows that have, none are kept.
 
         Args:
             identity: whatever else the rows depend on; another one drops them all.
 
-        Returns: the number of rows kept.
+        Returns: the number of rows of ``text`` that need not be read.
         """
-        if identity != self._identity:
+        if (identity, text.policy) != (self._identity, self._policy):
+            self._identity, self._policy = identity, text.policy
             self.forget()
-            self._identity = identity
-        agreed, limit = 0, min(len(keys) - 1, len(self.keys), self._cache.length)
-        while agreed < limit and keys[agreed] == self.keys[agreed]:
-            agreed += 1
-        del self.keys[agreed:]
-        self._cache.crop(agreed)
+        rows = min(len(self._held), self._cache.length)  # they differ after a cancelled forward
+        known = self._held[rows - 1] + 1 if rows else 0
+        done = bisect_right(text.evictions, self._evicted)
+        coming = text.evictions[done : done + 1]
+        limit = min(len(text.keys) - 1, len(self.keys), known, *coming)
+        agreed = _agreement(self.keys, text.keys, limit)
+        if agreed < self._evicted:
+            agreed = 0
+        rows = bisect_left(self._held, agreed)
+        del self._held[rows:], self.keys[agreed:]
+        self._evicted = self._evicted if agreed else 0
+        self._cache.crop(rows)
         self._cache.to(device)
         return agreed
 
-    def read_page(self, llm: Mllm, text: Page, like: Tensor) -> Tensor:
+    def read_page(
+        self, llm: Mllm, text: Page, like: Tensor, on_pass: Callable[[], object] = lambda: None
+    ) -> Tensor:
         """Read the rest of ``text`` behind the kept rows; device and dtype are those of ``like``.
 
-        Returns: [L, D], hidden states of the rows that were read.
+        Args:
+            on_pass: called between two passes, of which a replay has many; may raise to cancel.
+
+        Returns: [L, D], hidden states of the rows that were read in the last pass.
         """
-        start = len(self.keys)
-        rest = text.keys[start:]
-        wanted = {key[0] for key in rest if isinstance(key, tuple)}
-        rows = {
-            name: llm.input_resampler(features[None].to(like.device, like.dtype))[0]
-            for name, features in text.features.items()
-            if name in wanted
-        }
-        pictures = [rows[key[0]][key[1]] for key in rest if isinstance(key, tuple)]
-        embeds = llm.embed(
-            torch.tensor([text.ids[start:]], device=like.device),
-            torch.tensor([[isinstance(key, tuple) for key in rest]], device=like.device),
-            torch.stack(pictures) if pictures else like.new_empty(0, self._config.width),
-            like.dtype,
-        )
-        return self._read(llm, embeds, rest)
+        for row in text.evictions[bisect_right(text.evictions, self._evicted) :]:
+            if len(self.keys) < row:
+                self._read_until(llm, text, row, like)
+                on_pass()
+            self._evict(text, row)
+        return self._read_until(llm, text, len(text.keys), like)
 
     def read_ids(self, llm: Mllm, ids: Sequence[int], like: Tensor) -> Tensor:
         """Read generated tokens, image tokens as plain ones -> hidden states [L, D]."""
@@ -143,12 +183,41 @@ class Reader:
         row = torch.tensor([list(ids)], device=like.device)
         return self._read(llm, llm.embed(row, none, pictures, like.dtype), ids)
 
-    def _read(self, llm: Mllm, embeds: Tensor, keys: Sequence[Key]) -> Tensor:
+    def _read_until(self, llm: Mllm, text: Page, stop: int, like: Tensor) -> Tensor:
+        """Read ``text`` up to row ``stop`` in one pass."""
         start = len(self.keys)
-        positions = torch.arange(start, start + len(keys), device=embeds.device)
+        some = text.keys[start:stop]
+        wanted = {key[0] for key in some if isinstance(key, tuple)}
+        rows = {
+            name: llm.input_resampler(text.features[name][None].to(like.device, like.dtype))[0]
+            for name in wanted
+        }
+        pictures = [rows[key[0]][key[1]] for key in some if isinstance(key, tuple)]
+        embeds = llm.embed(
+            torch.tensor([text.ids[start:stop]], device=like.device),
+            torch.tensor([[isinstance(key, tuple) for key in some]], device=like.device),
+            torch.stack(pictures) if pictures else like.new_empty(0, self._config.width),
+            like.dtype,
+        )
+        return self._read(llm, embeds, some)
+
+    def _read(self, llm: Mllm, embeds: Tensor, keys: Sequence[Key]) -> Tensor:
+        row = len(self.keys)
+        first = self._cache.length if self._policy.reindexes else row
+        self.on_forward(len(keys))
+        positions = torch.arange(first, first + len(keys), device=embeds.device)
         hidden = llm(embeds, positions, self._cache)
         self.keys += keys
+        self._held += range(row, row + len(keys))
         return rearrange(hidden, "1 l d -> l d")
+
+    def _evict(self, text: Page, row: int) -> None:
+        """Let go of rows before ``row`` is read. Cancelled midway, nothing is held any more."""
+        kept = text.policy.kept(self._held, text.pictures, row)
+        held, self._held = self._held, []
+        self._evicted = row
+        self._cache.keep(kept)
+        self._held = [held[index] for index in kept]
 
 
 class ReadingSpeaker:
@@ -164,3 +233,10 @@ class ReadingSpeaker:
     def scores(self, hidden: Tensor) -> Tensor:
         """Hidden state [D] -> next-token scores [V], fp32 on the CPU."""
         return self._llm.scores(hidden[None])[0].cpu()
+
+
+def _agreement(ours: Sequence[Key], theirs: Sequence[Key], limit: int) -> int:
+    """On how many of their first ``limit`` keys two sequences agree."""
+    if tuple(ours[:limit]) == tuple(theirs[:limit]):
+        return limit
+    return next(i for i in range(limit) if ours[i] != theirs[i])

@@ -83,7 +83,7 @@ class Teller:
         with torch.inference_mode():
             rows = len(prompt.ids) + len(span)
             llm, like, text = self._open(prompt, pictures, policy, rows)
-            whole = Page((*text.ids, *span), (*text.keys, *span), text.features)
+            whole = replace(text, ids=(*text.ids, *span), keys=(*text.keys, *span))
             hidden = self.reader.read_page(llm, whole, like)
             features = _picture(llm, hidden[-len(words.slots) :])
         return Told((*span, words.end), features)
@@ -110,10 +110,10 @@ class Teller:
     ) -> tuple[Mllm, Tensor, Page]:
         """The model, an empty tensor on its device and in its dtype, and the page to read."""
         part = self._part
-        text = page(prompt.ids, self._words.slots, pictures)
+        text = page(prompt.ids, self._words.slots, pictures, policy)
         llm = part.acquire(self.reader.bytes_for(rows, part.dtype))
         like = torch.empty(0, device=part.device, dtype=part.dtype)
-        self.reader.begin(text.keys, (policy, part.dtype), part.device)
+        self.reader.begin(text, part.dtype, part.device)
         return llm, like, text
 
 
