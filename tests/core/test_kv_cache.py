@@ -108,7 +108,7 @@ def test_kept_rows_move_up_in_place_and_what_follows_comes_behind() -> None:
     assert (cache.rows(0)[0].data_ptr(), cache.nbytes) == before
     assert values(cache, 0) == values(cache, 1) == [0, 1, 5, 6, 8]
     for layer in range(2):
-        cache.append(layer, rows(50, 2), rows(50, 2))
+        cache.append(layer, rows(50, 2), -rows(50, 2))
     cache.advance(2)
     cache.keep([1, 2, 6])
     assert values(cache) == [1, 5, 51] and torch.equal(cache.rows(1)[1], -cache.rows(1)[0])
