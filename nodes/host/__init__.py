@@ -20,8 +20,9 @@ from .folders import (
 from .graph import PromptGraph, nothing
 from .latents import empty_latent
 from .pages import font_names, layout_names, story_pages
+from .parking import parking
 from .parts import PRECISIONS, comfy_host
-from .progress import Reporter, interruptible, parking
+from .progress import Reporter, interruptible
 from .sampling import (
     ReferenceNoise,
     SamplerSettings,

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from ...seedstory_core.errors import SeedStoryError
+from ...seedstory_core.memory import Kept
 from ...seedstory_core.ops import torch_ops
 from ...seedstory_core.parts import Part, PartSpec, check_fit
+from .kept import kept_patcher
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -53,6 +55,11 @@ class ComfyPart(Generic[M]):
 
     Weights keep the precision of their file and are cast layer by layer at use. The module is made
     at the first `acquire`; nothing refers back from it to here, so it is freed with its last owner.
+
+    Attributes:
+        patcher: ComfyUI's, None before the first `acquire`. ``kept``: that of the rows which the
+            part keeps between calls, None where it keeps none.
+        reserve: bytes of the device to leave free, when a memory plan says so.
     """
 
     def __init__(self, spec: PartSpec[M], device: torch.device, dtype: torch.dtype) -> None:
@@ -60,14 +67,33 @@ class ComfyPart(Generic[M]):
         self.device = device
         self.dtype = dtype
         self.patcher: Any = None
+        self.kept: Any = None
+        self.reserve = 0
+        self._keeper: Kept | None = None
+
+    def keeps(self, keeper: Kept) -> None:
+        """From now on, what ``keeper`` keeps on the device is in ComfyUI's books."""
+        if self._keeper is not keeper:
+            self._keeper, self.kept = keeper, None
 
     def acquire(self, working_bytes: int = 0) -> M:
-        """The part on its device, other models moved aside as needed."""
+        """The part on its device, other models moved aside as needed.
+
+        Args:
+            working_bytes: needed beside the weights, rows that are kept already included.
+        """
         import comfy.model_management as management
 
         if self.patcher is None:
             self.patcher = self._make_patcher()
-        management.load_models_gpu([self.patcher], memory_required=working_bytes)
+        if self._keeper is not None and self.kept is None:
+            self.kept = kept_patcher(self._keeper, self.patcher)
+        there = 0 if self.kept is None else self.kept.loaded_size()
+        needed = max(0, working_bytes - there) + (0 if self.is_dynamic() else self.reserve)
+        beside = [] if self.kept is None or self.is_dynamic() else [self.kept]
+        management.load_models_gpu([self.patcher, *beside], memory_required=needed)
+        if self.kept is not None and not self.kept.model.placed:
+            management.load_models_gpu([self.kept], memory_required=needed)
         return self.patcher.model
 
     def is_dynamic(self) -> bool:

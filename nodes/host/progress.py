@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-from ...seedstory_core.engine import Engine
 
 #: Received by web/told_text.js.
 TEXT_EVENT = "seedstory.text"
@@ -67,12 +63,3 @@ def _send_text(text: str) -> None:
         return  # nobody is watching
     node = get_progress_state().dynprompt.get_display_node_id(context.node_id)
     server.send_sync(TEXT_EVENT, {"node": node, "text": text}, server.client_id)
-
-
-@contextmanager
-def parking(engine: Engine) -> Iterator[None]:
-    """Whatever happens inside, ``engine`` leaves the device to other models afterwards."""
-    try:
-        yield
-    finally:
-        engine.park()
