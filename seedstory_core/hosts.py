@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .engine import Host
 from .errors import SeedStoryError
 from .ops import cast_ops, torch_ops
-from .parts import Part, PartSpec, load_strict
+from .parts import Part, PartSpec, check_fit, load_strict
+from .quantised import Format, put_in, quantise
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -25,10 +26,16 @@ class LocalPart(Generic[M]):
         dtype: what it computes in.
         cast: leave the weights mapped in their file's dtype and cast each at use. A model larger
             than memory runs so, slowly; otherwise it is converted once, into memory of its own.
+        form: how to quantise what bears it (`PartSpec.quantisable`); None: not at all.
     """
 
     def __init__(
-        self, spec: PartSpec[M], device: torch.device, dtype: torch.dtype, cast: bool = False
+        self,
+        spec: PartSpec[M],
+        device: torch.device,
+        dtype: torch.dtype,
+        cast: bool = False,
+        form: Format | None = None,
     ) -> None:
         if cast and device.type != "cpu":
             raise SeedStoryError(
@@ -36,6 +43,7 @@ class LocalPart(Generic[M]):
                 "Load without cast there."
             )
         self.spec, self.device, self.dtype, self._cast = spec, device, dtype, cast
+        self._form = form if spec.quantisable else None
         self._module: M | None = None
 
     def acquire(self, working_bytes: int = 0) -> M:
@@ -56,7 +64,12 @@ class LocalPart(Generic[M]):
         ops: Any = cast_ops if self._cast else torch_ops
         with torch.device("meta"):
             module = self.spec.build(ops)
-        load_strict(module, read_part(self.spec), str(self.spec.weights))
+        state = read_part(self.spec)
+        if self._form is not None:
+            check_fit(module.state_dict(), state, str(self.spec.weights))
+            state = quantise(state, self.spec.quantisable, self._form, self.device)
+            state = put_in(module, state, self._form)
+        load_strict(module, state, str(self.spec.weights))
         module.eval().requires_grad_(False)
         return module if self._cast else module.to(self.device, self.dtype)
 
@@ -77,11 +90,13 @@ def read_part(spec: PartSpec[Any]) -> dict[str, Tensor]:
         ) from error
 
 
-def local_host(device: torch.device, dtype: torch.dtype, cast: bool = False) -> Host:
+def local_host(
+    device: torch.device, dtype: torch.dtype, cast: bool = False, form: Format | None = None
+) -> Host:
     """A host whose parts are `LocalPart`."""
 
     def host(spec: PartSpec[Any]) -> Part[Any]:
-        return LocalPart(spec, device, dtype, cast)
+        return LocalPart(spec, device, dtype, cast, form)
 
     return host
 

@@ -48,12 +48,15 @@ class PartSpec(Generic[M]):
         build: ``ops -> module`` (see `ops.py` for what ``ops`` must offer); called on any device.
         weights: the safetensors file with exactly the module's state dict.
         prefix: only the file's keys under this prefix belong to the part; it is cut off.
+        quantisable: patterns (`fnmatch`) of the weights that bear 8 and 4 bits; none: no part of it
+            is ever quantised.
     """
 
     name: str
     build: Callable[[Any], M]
     weights: Path
     prefix: str = ""
+    quantisable: tuple[str, ...] = ()
 
 
 def check_fit(
