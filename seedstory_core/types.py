@@ -205,7 +205,9 @@ class PaintSettings:
     """How to paint panels: sampling steps, guidance scale, seed, and pixels as (width, height).
 
     ``size`` None means the world's own size. ``same_noise`` paints every panel from one noise, as
-    the reference does (seed for all); otherwise panel i uses ``seed + i``.
+    the reference does (seed for all); otherwise panel i uses ``seed + i``. ``solver`` is one of
+    `painter.solvers.SOLVERS`. ``guidance_until`` is the share of the steps that are guided; the
+    rest asks the model once instead of twice.
     """
 
     steps: int = 50
@@ -213,6 +215,8 @@ class PaintSettings:
     seed: int = 42
     size: tuple[int, int] | None = None
     same_noise: bool = True
+    solver: str = "euler"
+    guidance_until: float = 1.0
 
     def seed_of(self, index: int) -> int:
         """The noise seed of panel ``index``."""

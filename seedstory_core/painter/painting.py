@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,12 +21,15 @@ from ..errors import SeedStoryError
 from ..images import from_vae
 from ..story import check_index
 from ..types import Cond, Conditioning, Json, PaintSettings, Progress, Story, no_progress
+from .batches import batches, fitting, joined, paired
 from .palette_vae import PaletteVae
+from .solvers import SOLVERS, open_schedule
 
 if TYPE_CHECKING:
     from ..engine import Engine
 
 MAX_SIDE = 4096
+ASSUMED_FREE = 1 << 30  # bytes, where a device does not say what is free
 logger = logging.getLogger(__name__)
 
 
@@ -66,24 +68,39 @@ class Painter:
         settings: PaintSettings,
         progress: Progress = no_progress,
         noise: Tensor | None = None,
+        at_once: int = 1,
     ) -> list[Tensor]:
         """Panels of a story by an engine of the conditioning route.
 
         Args:
             noise: [1, C, h, w] unit noise for every panel instead of the seeded one.
+            at_once: panels in one call of the UNet at most; see `fitting`.
 
         Returns: uint8 [H, W, 3] each.
         """
         size = self._checked_size(settings)
-        pictures = []
-        for done, index in enumerate(check_index(story, index) for index in indices):
-            conditioning = engine.condition(story, index)
-            unit = self.noise(settings.seed_of(index), size) if noise is None else noise
-
-            report = _Share(progress, done, len(indices))
-            latents = self.sample(conditioning, unit, settings, report)
-            pictures += from_vae(self.decode(latents))
+        pictures: list[Tensor] = []
+        for some in batches([check_index(story, index) for index in indices], at_once):
+            steers = [engine.condition(story, index) for index in some]
+            units = [
+                self.noise(settings.seed_of(index), size) if noise is None else noise
+                for index in some
+            ]
+            whole = joined(steers)
+            if whole is not None:
+                steers, units = [whole], [torch.cat(units)]
+            for steer, unit in zip(steers, units, strict=True):
+                report = _Share(progress, len(pictures), len(unit), len(indices))
+                latents = self.sample(steer, unit, settings, report)
+                for latent in latents:  # one by one: decoding is what takes most memory
+                    pictures += from_vae(self.decode(latent[None]))
         return pictures
+
+    def fitting(self, settings: PaintSettings) -> int:
+        """How many panels can be painted at once in the memory that is free on the device."""
+        width, height = self._checked_size(settings)
+        latents = (width // self.factor) * (height // self.factor)
+        return fitting(free_memory(self.device), latents, self.dtype.itemsize)
 
     def noise(self, seed: int, size: tuple[int, int]) -> Tensor:
         """Unit noise [1, C, h, w] fp32, the same on every machine: drawn on the CPU."""
@@ -102,24 +119,40 @@ class Painter:
         progress: Progress = no_progress,
     ) -> Tensor:
         """Unit noise [B, 4, h, w] -> denoised latents [B, 4, h, w] fp32 on the painter's device."""
-        diffusers: Any = import_module("diffusers")  # its lazy exports are opaque to type checkers
-        schedule = diffusers.EulerDiscreteScheduler.from_config(dict(self.scheduler))
-        limit = schedule.config.num_train_timesteps
-        if not 1 <= settings.steps <= limit:
-            raise SeedStoryError(f"Painting takes 1 to {limit} steps, got {settings.steps}.")
+        schedule = open_schedule(settings, self.scheduler)
         schedule.set_timesteps(settings.steps, device=self.device)
         latents = noise.to(self.device, torch.float32) * schedule.init_noise_sigma
         progress(0, settings.steps)
         for step, time in enumerate(schedule.timesteps):
             share = step / settings.steps
             x = schedule.scale_model_input(latents, time).to(self.dtype)
-            towards = self._predict(x, time, _active(conditioning.positive, share))
-            if settings.guidance != 1:
-                away = self._predict(x, time, _active(conditioning.negative, share))
-                towards = away + settings.guidance * (towards - away)
+            towards = self._guided(x, time, conditioning, share, settings)
             latents = schedule.step(towards, time, latents).prev_sample
             progress(step + 1, settings.steps)
         return latents
+
+    def _guided(
+        self,
+        x: Tensor,
+        time: Tensor,
+        conditioning: Conditioning,
+        share: float,
+        settings: PaintSettings,
+    ) -> Tensor:
+        """The UNet's answer to scaled latents [B, 4, h, w] under guidance, fp32.
+
+        ``share``: of the steps that are done.
+        """
+        to = _active(conditioning.positive, share)
+        if settings.guidance == 1 or share >= settings.guidance_until:
+            return self._predict(x, time, to)
+        off = _active(conditioning.negative, share)
+        both = paired(to, off)
+        if both is not None:
+            towards, away = self._predict(torch.cat([x, x]), time, [both]).chunk(2)
+        else:
+            towards, away = self._predict(x, time, to), self._predict(x, time, off)
+        return away + settings.guidance * (towards - away)
 
     def _predict(self, x: Tensor, time: Tensor, conds: Sequence[Cond]) -> Tensor:
         """The UNet's answer to scaled latents [B, 4, h, w], averaged over ``conds``, fp32."""
@@ -149,14 +182,17 @@ class Painter:
     def describe(self, settings: PaintSettings, index: int) -> dict[str, Json]:
         """How panel ``index`` is painted, for its provenance."""
         width, height = settings.size or self.size
-        return {
-            "sampler": "diffusers EulerDiscreteScheduler",
+        made: dict[str, Json] = {
+            "sampler": f"diffusers {SOLVERS[settings.solver].scheduler}",
             "steps": settings.steps,
             "guidance": settings.guidance,
             "seed": settings.seed_of(index),
             "size": [width, height],
             "dtype": str(self.dtype).removeprefix("torch."),
         }
+        if settings.guidance_until < 1:
+            made["guidance_until"] = settings.guidance_until
+        return made
 
     def _checked_size(self, settings: PaintSettings) -> tuple[int, int]:
         width, height = size = settings.size or self.size
@@ -174,14 +210,22 @@ class Painter:
 
 @dataclass(frozen=True)
 class _Share:
-    """Reports one picture's steps as a share of all pictures' steps."""
+    """Reports the steps of some pictures as a share of all pictures' steps."""
 
     progress: Progress
     before: int
+    some: int
     pictures: int
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        self.progress(self.before * total + done, self.pictures * total, note)
+        self.progress(self.before * total + self.some * done, self.pictures * total, note)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes free on a CUDA device; of any other, what a small painter surely has."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return ASSUMED_FREE
 
 
 def _active(conds: Sequence[Cond], share: float) -> list[Cond]:

@@ -104,7 +104,8 @@ class ControlledUnet(nn.Module):
     """A UNet that is always steered by a ControlNet; stands where a painter has its UNet.
 
     Attributes:
-        hints: [B, 3, H, W] of 0..1, one for each picture that is being painted.
+        hints: [B, 3, H, W] of 0..1, one for each picture that is being painted; asked for more
+            latents, as for a picture and its negative, it goes through them again.
         strength: 0 changes nothing, 1 is what was trained.
     """
 
@@ -124,7 +125,7 @@ class ControlledUnet(nn.Module):
             "encoder_hidden_states": encoder_hidden_states,
             "added_cond_kwargs": added_cond_kwargs,
         }
-        hints = self.hints.to(x.device, x.dtype)
+        hints = self.hints.to(x.device, x.dtype).repeat(len(x) // len(self.hints), 1, 1, 1)
         down, mid = self.control(
             x,
             time,

@@ -6,6 +6,7 @@ the rest is a set of changed UNet weights, host-neutral data that each host lays
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -41,16 +42,22 @@ class Conditioner:
         with torch.inference_mode(False):
             positive = Cond(tokens.clone(), pooled.clone())  # plain tensors, usable in any mode
         check_features({"tokens": tokens, "pooled": pooled}, "the de-tokenizer's output")
-        constants = self.constants(NEGATIVE)
+        grey, grey_pooled = (part.expand(len(tokens), *part.shape[1:]) for part in self.negative)
+        negative = Cond(grey, grey_pooled)
+        return Conditioning((positive,), (negative,))
+
+    @cached_property
+    def negative(self) -> tuple[Tensor, Tensor]:
+        """Tokens [1, L, D] and pooled [1, D'] of the negative, fp32; read from the file once."""
+        with torch.inference_mode(False):  # kept for callers in any mode
+            constants = self.constants(NEGATIVE)
         if not constants:
             raise SeedStoryError(
                 f"{self._constants} has no {NEGATIVE}tokens and {NEGATIVE}pooled. Convert the "
                 "official files again."
             )
-        against = [constants[name].float() for name in ("tokens", "pooled")]
-        grey, grey_pooled = (part.expand(len(tokens), *part.shape[1:]) for part in against)
-        negative = Cond(grey, grey_pooled)
-        return Conditioning((positive,), (negative,))
+        with torch.inference_mode(False):
+            return constants["tokens"].float(), constants["pooled"].float()
 
     def constants(self, prefix: str) -> dict[str, Tensor]:
         """The file's tensors under ``prefix``, mapped, with the prefix cut off."""
