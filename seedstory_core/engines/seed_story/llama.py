@@ -135,19 +135,27 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(Layer(config, index, ops) for index in range(config.layers))
         self.norm = ops.RMSNorm(config.width, eps=config.eps)
 
-    def forward(self, x: Tensor, positions: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        cache: Cache | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """New rows after those of ``cache``.
 
         Args:
             x: [B, L, D], embedded; its dtype is the compute dtype.
             positions: [L], positions of the new rows.
             cache: gets the new rows. When this raises midway the cache is as long as before.
+            mask: bool [L, rows of the cache + L], True where a new row may look; else causal.
 
         Returns: [B, L, D].
         """
         past = 0 if cache is None else cache.length
         turn = rotary(positions, self.config, x.dtype)
-        mask = causal_mask(x.shape[1], past, x.device)
+        if mask is None:
+            mask = causal_mask(x.shape[1], past, x.device)
         for layer in self.layers:
             x = layer(x, turn, mask, cache)
         if cache is not None:

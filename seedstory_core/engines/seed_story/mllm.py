@@ -38,9 +38,18 @@ class Mllm(nn.Module):
         embeds[slots] = pictures.to(dtype)
         return embeds
 
-    def forward(self, embeds: Tensor, positions: Tensor, cache: Cache | None = None) -> Tensor:
-        """[B, L, D] at positions [L] -> hidden states after the final norm, [B, L, D]."""
-        return self.model(embeds, positions, cache)
+    def forward(
+        self,
+        embeds: Tensor,
+        positions: Tensor,
+        cache: Cache | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """[B, L, D] at positions [L] -> hidden states after the final norm, [B, L, D].
+
+        ``mask``: as of `Llama.forward`.
+        """
+        return self.model(embeds, positions, cache, mask)
 
     def scores(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., D] -> next-token scores [..., V] in fp32. Pass only rows you need."""
