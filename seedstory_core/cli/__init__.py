@@ -17,7 +17,17 @@ from types import ModuleType
 
 from ..errors import SeedStoryError
 
-COMMANDS = ("tell", "story", "convert", "download", "doctor", "parity", "train", "evaluate")
+COMMANDS = (
+    "tell",
+    "story",
+    "convert",
+    "download",
+    "doctor",
+    "parity",
+    "train",
+    "evaluate",
+    "bench",
+)
 USER_ERROR, STOPPED = 2, 130
 
 

@@ -1,0 +1,62 @@
+"""Where rounding is coarse, ids may part by chance; so both models score the same given words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..engines.seed_story.features import SPACE
+from .invariants import Finding
+from .modes import WINDOW
+from .tracks import Stage, Theatre, Track, wide
+
+LEAST = 0.995  # of the words (PERFORMANCE: teacher-forced top-1)
+
+
+def agreement(theatre: Theatre, track: Track, merged: bool) -> Finding:
+    """Share of a story's words on which our LLM and the stock one agree, each having read the
+    reference's text up to there in one pass; and the widest gap where they do not."""
+    stage = theatre.stage
+    last = len(track.story) - 1
+    chosen = sorted({min(last, panel) for panel in (1, WINDOW // 2, WINDOW)})
+    agreed, words, gap = 0, 0, 0.0
+    for index in chosen:
+        ours, theirs = _scores(theatre, track, index, merged)
+        picked, wanted = ours.argmax(-1), theirs.argmax(-1)
+        words += len(wanted)
+        agreed += int((picked == wanted).sum())
+        best = theirs.gather(1, wanted[:, None]) - theirs.gather(1, picked[:, None])
+        gap = max(gap, float(best.max()))
+    kind = "ref_merged" if merged else "ref"
+    seen = f"{agreed} of {words} words, widest gap of scores {gap:.3g}"
+    return Finding(f"{stage.weights.dtype} agrees with {kind}", agreed >= LEAST * words, seen)
+
+
+def _scores(theatre: Theatre, track: Track, index: int, merged: bool) -> tuple[Tensor, Tensor]:
+    """Scores [L, V] of the words of panel ``index``, by our LLM and by the stock one."""
+    stage, panels = theatre.stage, track.story.panels
+    before = type(track.story)(panels[:index], track.story.engine, track.story.world, "bench")
+    prompt = stage.engine().prompt(before, None, wide(index))
+    pictures = [panels[i].features[SPACE] for i in prompt.pictures]
+    said = panels[index].token_ids[: stage.length]
+    baseline = theatre.baseline(merged)
+    with torch.inference_mode():
+        embeds = baseline.embed((*prompt.ids, *said), pictures)
+        positions = torch.arange(embeds.shape[1], device=embeds.device)
+        ours = stage.weights.mllm(embeds, positions)[0]
+        theirs = baseline.llama.model(inputs_embeds=embeds, use_cache=False).last_hidden_state[0]
+        rows = slice(len(prompt.ids) - 1, len(prompt.ids) + len(said) - 1)
+        mine = stage.weights.mllm.scores(ours[rows])
+        other = baseline.llama.lm_head(theirs[rows]).float()
+    return _text_only(mine, stage), _text_only(other, stage)
+
+
+def _text_only(scores: Tensor, stage: Stage) -> Tensor:
+    """Without the ids that the benchmark never lets win."""
+    words = stage.tokenizer
+    banned: Sequence[int] = [words.eos, *range(words.first_mark, len(words))]
+    kept = scores.clone()
+    kept[:, banned] = -torch.inf
+    return kept

@@ -1,0 +1,116 @@
+"""What must hold whatever the machine: the same words, the same pictures, the promised counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..context import Dense, MultimodalSink
+from ..engines.seed_story.features import SPACE
+from ..types import Panel, Story
+from .meter import Cost, Meter
+from .modes import MODES, Mode
+from .tracks import Theatre, Track, referenced
+
+TOLERANCE = 1e-4  # of features, which are of order one
+BLOCK_PANELS = 6  # of a block's story that are told anew from their own windows
+SINK_PANELS = 12  # of a story that a sink keeps whole
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether one invariant held, and what was seen."""
+
+    name: str
+    held: bool
+    seen: str
+
+
+def compare(name: str, mine: Sequence[Panel], other: Sequence[Panel]) -> list[Finding]:
+    """Ids identical, features within `TOLERANCE`; features count up to the first other id."""
+    same = [a.token_ids == b.token_ids for a, b in zip(mine, other, strict=True)]
+    agreed = same.index(False) if False in same else len(same)
+    pairs = list(zip(mine, other, strict=True))[: agreed + 1]
+    worst = max(
+        float((a.features[SPACE].double() - b.features[SPACE].double()).abs().max())
+        for a, b in pairs
+    )
+    where = "" if agreed == len(same) else f"; the first other id is in panel {agreed + 1}"
+    return [
+        Finding(f"{name}: ids", all(same), f"{sum(same)} of {len(same)} panels equal{where}"),
+        Finding(f"{name}: features", worst <= TOLERANCE, f"largest difference {worst:.1e}"),
+    ]
+
+
+def same_as_baseline(tracks: Mapping[str, Track], dtype: str) -> list[Finding]:
+    """Every mode that must say what its baseline says; and what the unmerged baseline says."""
+    found: list[Finding] = []
+    for name, track in tracks.items():
+        mode = track.mode
+        others = ("ref", mode.baseline) if mode.baseline == "ref_merged" else (mode.baseline,)
+        for other in others if mode.same else ():
+            if other != name and other in tracks:
+                what = f"{name} = {other} ({dtype})"
+                found += compare(what, track.story.panels[1:], tracks[other].story.panels[1:])
+    return found
+
+
+def counts(tracks: Mapping[str, Track]) -> list[Finding]:
+    """At most L + 2 forwards a panel, one where the caption is given; KV constant under a cap."""
+    found: list[Finding] = []
+    for track in tracks.values():
+        mode, length = track.mode, track.stage.length
+        if mode.reference:
+            continue
+        most = max(cost.forwards for cost in track.costs)
+        limit = 1 if mode.given else length + 2
+        name = f"{mode.name}: forwards a panel <= {limit}"
+        found.append(Finding(name, most <= limit, f"{most} at most"))
+        if isinstance(mode.policy, MultimodalSink):
+            found += _constant(mode, track.costs)
+    return found
+
+
+def _constant(mode: Mode, costs: Sequence[Cost]) -> list[Finding]:
+    """Rows and bytes do not change once the cap is full."""
+    policy = mode.policy
+    assert isinstance(policy, MultimodalSink)
+    full = policy.window + policy.cap + 2  # the opening's caption is of another length
+    held = {(cost.kv_rows, cost.kv_bytes) for cost in costs[full:]}
+    if len(costs) - full < 2:
+        return []
+    rows = sorted({rows for rows, _ in held})
+    name = f"{mode.name}: KV constant from panel {full + 1} on"
+    return [Finding(name, len(held) == 1, f"{rows[0]} to {rows[-1]} rows")]
+
+
+def block_reencodes(theatre: Theatre, track: Track, dtype: str) -> list[Finding]:
+    """The block's panels equal those that stock transformers tells from the same windows."""
+    stage, story = theatre.stage, track.story
+    last = len(story)
+    chosen = range(max(1, last - BLOCK_PANELS), last)
+    engine, baseline = stage.engine(), theatre.baseline(merged=True)
+    told = [
+        referenced(baseline, engine, _before(story, index), None, stage.length, track.mode.policy)
+        for index in chosen
+    ]
+    name = f"block = fresh re-encode of its window ({dtype})"
+    return compare(name, [story.panels[index] for index in chosen], told)
+
+
+def wide_sink(theatre: Theatre, meter: Meter, dtype: str) -> list[Finding]:
+    """A sink from which nothing is evicted says what `Dense` says."""
+    panels = min(SINK_PANELS, len(theatre.stage.captions))
+    sink = MODES["sink"]
+    policy = replace(MultimodalSink(), window=panels + 1)
+    modes = (replace(sink, policy=policy), replace(sink, policy=Dense()))
+    tracks = theatre.tracks(modes)
+    for _ in range(panels):
+        for track in tracks:
+            track.advance(meter)
+    name = f"sink with window >= story = dense ({dtype})"
+    return compare(name, tracks[0].story.panels[1:], tracks[1].story.panels[1:])
+
+
+def _before(story: Story, index: int) -> Story:
+    return replace(story, panels=story.panels[:index])

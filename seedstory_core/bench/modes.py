@@ -1,0 +1,99 @@
+"""The schedules that are compared, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..context import Block, ContextPolicy, Dense, MultimodalSink, Window
+from ..errors import SeedStoryError
+
+WINDOW = 8  # panels in view, as in the reference
+CUDA_ONLY = "needs CUDA"
+NOT_BUILT = "not built"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to tell a story.
+
+    Attributes:
+        baseline: name of the mode it is compared with.
+        reference: told by transformers' generate() instead of our engine.
+        merged: whether the LoRA is merged (always in our engine).
+        policy: what of the story is in view.
+        fresh: nothing is kept from panel to panel.
+        given: captions are given, only pictures are told.
+        same: it must say what its baseline says.
+    """
+
+    name: str
+    what: str
+    baseline: str = "ref_merged"
+    reference: bool = False
+    merged: bool = True
+    policy: ContextPolicy = field(default_factory=lambda: Window(WINDOW))
+    fresh: bool = False
+    given: bool = False
+    same: bool = False
+
+
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode(
+            "ref", "generate(), LoRA beside the matrices", reference=True, merged=False, same=True
+        ),
+        Mode("ref_merged", "generate(), LoRA merged", reference=True),
+        Mode("fused", "picture in one pass, nothing kept", fresh=True, same=True),
+        Mode("exact", "the same, and KV kept until the window slides", same=True),
+        Mode("block", "KV kept, the window slides by 4 panels", policy=Block(WINDOW, 4)),
+        Mode("sink", "KV kept for ever, capped sink", policy=MultimodalSink(WINDOW)),
+        Mode("dense", "KV kept, all panels in view", policy=Dense()),
+        Mode(
+            "ref_given",
+            "generate() behind given captions, LoRA merged",
+            "ref_given",
+            reference=True,
+            given=True,
+        ),
+        Mode("given", "given captions, KV kept", "ref_given", given=True, same=True),
+        Mode(
+            "given_sink",
+            "given captions, capped sink",
+            "ref_given",
+            policy=MultimodalSink(WINDOW),
+            given=True,
+        ),
+    )
+}
+
+#: Modes for a GPU.
+ON_GPU = {
+    "graph": "static KV and captured CUDA graphs",
+    "int8": "int8 weights",
+    "int4": "4-bit weights",
+}
+DEFAULT = (
+    "ref", "ref_merged", "fused", "exact", "block", "sink", "ref_given", "given", "given_sink",
+    "graph", "int8", "int4",
+)  # fmt: skip
+
+
+def chosen(names: Sequence[str], device: torch.device) -> tuple[list[Mode], dict[str, str]]:
+    """Modes to run, each with its baseline, and those that cannot run on ``device`` with the
+    reason.
+
+    Raises:
+        SeedStoryError: an unknown name.
+    """
+    unknown = [name for name in names if name not in MODES and name not in ON_GPU]
+    if unknown:
+        known = ", ".join((*MODES, *ON_GPU))
+        raise SeedStoryError(f"There is no mode {unknown[0]!r}. Known: {known}.")
+    wanted = {MODES[name].baseline for name in names if name in MODES} | set(names)
+    why = NOT_BUILT if device.type == "cuda" else CUDA_ONLY
+    lacking = {name: f"{why}: {what}" for name, what in ON_GPU.items() if name in wanted}
+    return [mode for mode in MODES.values() if mode.name in wanted], lacking
