@@ -23,6 +23,7 @@ from .pages import font_names, layout_names, story_pages
 from .parking import parking
 from .parts import PRECISIONS, comfy_host
 from .progress import Reporter, interruptible
+from .quantised import QUANTISED
 from .sampling import (
     ReferenceNoise,
     SamplerSettings,
@@ -37,6 +38,7 @@ from .unet import load_painter
 __all__ = [
     "PRECISIONS",
     "PromptGraph",
+    "QUANTISED",
     "ReferenceNoise",
     "Reporter",
     "SamplerSettings",

@@ -13,7 +13,9 @@ from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.memory import Kept
 from ...seedstory_core.ops import torch_ops
 from ...seedstory_core.parts import Part, PartSpec, check_fit
+from ...seedstory_core.quantised import Format, quantise
 from .kept import kept_patcher
+from .quantised import chosen_format, quantised_layers
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -26,15 +28,23 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 }
 
 
-def comfy_host(precision: str) -> Callable[[PartSpec], Part]:
-    """A host for `open_engine` whose parts live in ComfyUI's model management."""
+def comfy_host(precision: str, quantised: str = "none") -> Callable[[PartSpec], Part]:
+    """A host for `open_engine` whose parts live in ComfyUI's model management.
+
+    Args:
+        quantised: how parts that bear it are stored, one of `quantised.QUANTISED`.
+
+    Raises:
+        SeedStoryError: this ComfyUI has no layers for it.
+    """
     import comfy.model_management as management
 
     device = management.get_torch_device()
     dtype = PRECISIONS[precision] or _best_dtype(device)
+    form = chosen_format(quantised)
 
     def host(spec: PartSpec[M]) -> Part[M]:
-        return ComfyPart(spec, device, dtype)
+        return ComfyPart(spec, device, dtype, form if spec.quantisable else None)
 
     return host
 
@@ -62,10 +72,17 @@ class ComfyPart(Generic[M]):
         reserve: bytes of the device to leave free, when a memory plan says so.
     """
 
-    def __init__(self, spec: PartSpec[M], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        spec: PartSpec[M],
+        device: torch.device,
+        dtype: torch.dtype,
+        form: Format | None = None,
+    ) -> None:
         self.spec = spec
         self.device = device
         self.dtype = dtype
+        self._form = form
         self.patcher: Any = None
         self.kept: Any = None
         self.reserve = 0
@@ -105,14 +122,20 @@ class ComfyPart(Generic[M]):
     def _make_patcher(self) -> Any:
         import comfy.model_management as management
 
-        module = load_module(self.spec, self.dtype)
+        module = load_module(self.spec, self.dtype, self._form, self.device)
         return patcher_class()(
             module, load_device=self.device, offload_device=management.unet_offload_device()
         )
 
 
-def load_module(spec: PartSpec[M], dtype: torch.dtype) -> M:
-    """The part built with ComfyUI's layers around the mapped weights of its file.
+def load_module(
+    spec: PartSpec[M],
+    dtype: torch.dtype,
+    form: Format | None = None,
+    device: torch.device | None = None,
+) -> M:
+    """The part built with ComfyUI's layers around the mapped weights of its file, or around those
+    that ``device`` makes of them, one by one, in the format ``form``.
 
     Names and shapes are compared with a plain copy on the meta device first: under ComfyUI's
     dynamic memory a layer has no weight before loading, and a missing one would become zeros.
@@ -120,8 +143,12 @@ def load_module(spec: PartSpec[M], dtype: torch.dtype) -> M:
     state = read_weights(spec)
     with torch.device("meta"):
         expected = spec.build(torch_ops).state_dict()
-        check_fit(expected, state, str(spec.weights))
-        module = spec.build(_operations(state, dtype))
+    check_fit(expected, state, str(spec.weights))
+    layers = _operations(state, dtype)
+    if form is not None:
+        state, layers = quantise(state, spec.quantisable, form, device), quantised_layers(dtype)
+    with torch.device("meta"):
+        module = spec.build(layers)
     module.load_state_dict(state, strict=False, assign=True)
     module.eval().requires_grad_(False)
     left = [name for name, value in _all_tensors(module) if value.is_meta]
