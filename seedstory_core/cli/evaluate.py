@@ -47,6 +47,7 @@ def add_parser(subparsers: Any) -> None:
     add("--no-script", action="store_true", help="judge no given captions")
     add("--no-references", action="store_true", help="judge no ceilings and floors")
     add("--damaged", action="store_true", help="compare with worlds damaged on purpose")
+    add("--painting", action="store_true", help="compare ways of painting, and no more")
     steering = parser.add_argument_group("steering")
     add = steering.add_argument
     add("--steering", action="store_true", help="judge how the world is steered, and no more")
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     judge = Judge(open_world(args.world), probes, args.keep, device, dtype_of(args.dtype, device))
     if args.steering:
         return _steer(args, judge, request)
+    if args.painting:
+        return _paint(args, judge, request)
     stages = _Stages()
     result = evaluate(judge, request, stages, _sheets(args.sheets))
     if args.damaged:
@@ -113,6 +116,15 @@ def _steer(args: argparse.Namespace, judge: Any, request: Any) -> int:
     result = measure(judge, request, stages)
     stages.done()
     return _write(args, result, steering_markdown(result))
+
+
+def _paint(args: argparse.Namespace, judge: Any, request: Any) -> int:
+    from ..evaluation.ways import measure_ways, ways_markdown
+
+    stages = _Stages()
+    result = measure_ways(judge, request.stories, request.panels, request.seed, stages)
+    stages.done()
+    return _write(args, result, ways_markdown(result))
 
 
 class _Stages:
