@@ -7,7 +7,7 @@ it is forced to its end, so it is fed to the model in one pass instead of n + 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .errors import SeedStoryError
 from .repeats import NOTHING, Earlier
-from .sampling import Sampling
+from .sampling import Greedy, Sampling
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def decode(
     seed: int = 0,
     on_tokens: Callable[[Sequence[int]], None] = lambda ids: None,
     earlier: Earlier = NOTHING,
+    given: Sequence[int] = (),
 ) -> Decoded:
     """Say one panel.
 
@@ -86,6 +87,7 @@ def decode(
         seed: of the drawing, used by pickers that draw.
         on_tokens: called with all ids so far before each reading; may raise to cancel.
         earlier: captions of the story that may not come again.
+        given: ids of the panel that the prompt ends with; said already, as far as rules go.
 
     Raises:
         SeedStoryError: the model's scores are not numbers.
@@ -94,7 +96,7 @@ def decode(
     ids: list[int] = []
     rows = [hidden[None][:0]]
     while len(ids) < sampling.max_new_tokens:
-        token = _next(speaker.scores(hidden), ids, markers, sampling, generator, earlier)
+        token = _next(speaker.scores(hidden), [*given, *ids], markers, sampling, generator, earlier)
         run = (token, *markers.followers(token))[: sampling.max_new_tokens - len(ids)]
         ids += run
         on_tokens(ids)
@@ -110,6 +112,19 @@ def decode(
         rows.append(speaker.read(run))
         hidden = rows[-1][-1]
     return Decoded(tuple(ids), torch.cat(rows))
+
+
+def begins_picture(
+    scores: Tensor, caption: Sequence[int], markers: Markers, sampling: Sampling
+) -> bool:
+    """Whether the likeliest token behind a whole ``caption`` begins its picture.
+
+    Args:
+        scores: [V], of the token behind it.
+    """
+    likeliest = replace(sampling, picker=Greedy())
+    token = _next(scores, caption, markers, likeliest, torch.Generator(), NOTHING)
+    return token == markers.begin
 
 
 def picture_at(ids: Sequence[int], markers: Markers) -> int:

@@ -73,6 +73,10 @@ class Sampling:
             (SPEC quirk 2), so that they can win when all other scores are negative; ``-inf`` never.
         no_repeat_story: 0 = off; n = no n ids in a row that stand in an earlier caption of this
             story, and no earlier caption word for word a second time.
+        write_on: what happens behind a given caption when the likeliest next token is none that
+            begins the picture. False: the picture is forced, and the caption stays as given. True:
+            the model writes on until it begins one, as in vis_george_sink.py; the words it adds
+            shape the picture, and are in no caption.
     """
 
     picker: Greedy | Nucleus = field(default_factory=Greedy)
@@ -83,6 +87,7 @@ class Sampling:
     stop_at_image: bool = True
     suppress: float = 0.0
     no_repeat_story: int = field(default=0, metadata={LATER: True})
+    write_on: bool = field(default=False, metadata={LATER: True})
 
     def __post_init__(self) -> None:
         if self.repetition_penalty <= 0:

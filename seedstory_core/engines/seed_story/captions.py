@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from ...repeats import NOTHING, Earlier
 from ...types import Panel, Story
 from .prompt import TURN, Vocabulary, bare, clean, display
-
-REMEMBERED = 4096  # captions whose ids are kept: those the model has not said itself
 
 
 class Captions:
@@ -19,7 +16,6 @@ class Captions:
         self._words = words
         self._turn = words.behind_picture(TURN)
         self._unsaid = {*words.slots, words.begin, words.end, words.eos}
-        self._encode = lru_cache(REMEMBERED)(words.behind_picture)
 
     def earlier(self, story: Story, size: int) -> Earlier:
         """The captions of ``story``, no ``size`` ids in a row of which may come again; 0: all may.
@@ -38,5 +34,5 @@ class Captions:
     def _ids(self, panel: Panel) -> Sequence[int]:
         """What the model said; of a caption that it was given, what it would have said."""
         if panel.origin != "told":
-            return self._encode(TURN + bare(panel.text))
+            return self._words.behind_picture(TURN + bare(panel.text))
         return [token for token in panel.token_ids if token not in self._unsaid]

@@ -8,7 +8,6 @@ never sees the painted picture: later panels read the features it told (gen_geor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from ...context import ContextPolicy, Window
 from ...context import restore as restore_context
 from ...engine import Capabilities, Host, Order, Route
 from ...errors import SeedStoryError
-from ...images import clip_input
 from ...parts import Part
 from ...sampling import REFERENCE, Sampling, describe
 from ...sampling import restore as restore_sampling
-from ...story import GIVEN, append, attach_image, check_features, check_index, check_story
+from ...story import append, attach_image, check_features, check_index, check_story
 from ...types import (
     Conditioning,
     ImageFeatures,
@@ -39,15 +37,15 @@ from ...types import (
 from ...world import World
 from .conditioning import UNET, Conditioner
 from .config import SeedStoryConfig
-from .features import SPACE, checked, panel_features
+from .features import SPACE, checked, encoded, panel_features
+from .panels import fed_back, with_told
 from .parts import part_specs
-from .prompt import TURN, Appended, BlindCut, Layout, Prompt, Trained, Vocabulary, clean, display
+from .prompt import Appended, BlindCut, Layout, Prompt, Trained, Vocabulary, clean, display
+from .reader import Reader
 from .telling import Teller, Told
 from .tokenizer import Tokenizer
-from .vision import Vision
 
 NAME = "seed_story"
-ENCODE_AT_ONCE = 4  # pictures in one pass of the visual tokenizer
 MAX_SEED = 2**64 - 1
 
 
@@ -87,19 +85,9 @@ class SeedStoryEngine:
 
     def encode(self, images: Sequence[Tensor]) -> ImageFeatures:
         """uint8 [H, W, 3] each -> [N, 256, D] of the space `SPACE`."""
-        part: Part[Vision] = self.parts["vision"]
-        vision = self.config.vision
-        widest = (vision.image_size // vision.patch) ** 2 * (vision.mlp_width + 4 * vision.width)
-        rows = []
-        for start in range(0, len(images), ENCODE_AT_ONCE):
-            some = images[start : start + ENCODE_AT_ONCE]
-            with torch.inference_mode():
-                pixels = clip_input(some, vision.image_size).to(part.device, part.dtype)
-                module = part.acquire(len(some) * widest * part.dtype.itemsize)
-                rows.append(module(pixels).cpu())
-        if not rows:
+        if not images:
             raise SeedStoryError("There is no picture to encode: give at least one.")
-        features = torch.cat(rows)
+        features = encoded(self.parts["vision"], self.config.vision, images)
         check_features({SPACE: features}, "the encoded picture")
         return ImageFeatures(features, SPACE, self.world)
 
@@ -113,7 +101,7 @@ class SeedStoryEngine:
             raise SeedStoryError("SEED-Story begins with a picture and a sentence; give a picture.")
         text = self.words.check_caption(opening.text, "opening text")
         ids = self.words.tokenizer.encode(text + self.words.image)
-        self._teller.check_room((self.words.bos, *ids), text, "opening text")
+        self._teller.check_room((self.words.bos, *ids), caption=text, what="opening text")
         panel = Panel(
             caption=text,
             text=text,
@@ -163,26 +151,28 @@ class SeedStoryEngine:
         context = context or self._context
         given = None if caption is None else self.words.check_caption(caption, "caption")
         told = self._say(story, given, sampling, context, seed, reference, progress)
-        said = clean(self.words.tokenizer.decode(told.ids))
-        progress(sampling.max_new_tokens, sampling.max_new_tokens, given or display(said))
-        if told.features is None:
-            return replace(story, closing=display(said))
-        text = said if given is None else (given if reference else TURN + given)
-        panel = Panel(
-            caption=display(text),
-            text=text,
-            origin="told" if given is None else "illustrated",
-            token_ids=told.ids,
-            features={SPACE: told.features},
-            seed=seed if given is None else None,
-            provenance={
-                **self._who(),
-                "sampling": describe(sampling),
-                "context": describe(context),
-                "reference": reference,
-            },
-        )
-        return append(story, panel)
+        caption = given or display(clean(self.words.tokenizer.decode(told.ids)))
+        progress(sampling.max_new_tokens, sampling.max_new_tokens, caption)
+        return self.add(story, told, given, seed, sampling, context, reference)
+
+    def add(
+        self,
+        story: Story,
+        told: Told,
+        given: str | None,
+        seed: int,
+        sampling: Sampling,
+        context: ContextPolicy,
+        reference: bool = False,
+    ) -> Story:
+        """``story`` with what was told so: a panel, or its closing words."""
+        how: dict[str, Json] = {
+            **self._who(),
+            "sampling": describe(sampling),
+            "context": describe(context),
+            "reference": reference,
+        }
+        return with_told(story, told, self.words, given, seed, how)
 
     def _say(
         self,
@@ -196,21 +186,26 @@ class SeedStoryEngine:
     ) -> Told:
         """Lay out the prompt and let the LLM say one panel, reporting every token."""
         prompt = self.prompt(story, given, context, reference)
-        self._teller.check_room(prompt.ids, given or "")
+        self._teller.check_room(prompt.ids, context, given or "")
         pictures = [panel_features(story.panels[i], i, self.config) for i in prompt.pictures]
         total = sampling.max_new_tokens
         progress(0, total, "")
-        if given is not None and not reference:
-            return self._teller.illustrate(prompt, pictures, context)
 
         def relay(ids: Sequence[int]) -> None:
             progress(len(ids), total, display(clean(self.words.tokenizer.decode(ids))))
 
+        if given is not None and not reference:
+            return self._teller.illustrate(prompt, pictures, context, sampling, seed, relay)
         return self._teller.tell(prompt, pictures, context, sampling, seed, reference, relay, story)
+
+    @property
+    def reader(self) -> Reader:
+        """What the LLM has read and keeps; dropping it (`Reader.forget`) changes no story."""
+        return self._teller.reader
 
     def park(self) -> None:
         """Move the kept KV cache to the CPU; the next telling brings it back."""
-        self._teller.reader.park()
+        self.reader.park()
 
     def condition(self, story: Story, index: int) -> Conditioning:
         """What steers SDXL for one panel, B = 1."""
@@ -261,16 +256,7 @@ class SeedStoryEngine:
                 f"Panel {index} cannot be re-read: panels up to {len(story) - 1} have followed it. "
                 f"Rewind the story to panel {index} first, or attach it without feeding it back."
             )
-        panel = story.panels[index]
-        known = {key: value for key, value in panel.provenance.items() if key != GIVEN}
-        read = replace(
-            panel,
-            image=image,
-            features={**panel.features, SPACE: self.encode([image]).tensor[0]},
-            provenance={**known, "fed_back": True},
-        )
-        before = replace(story, panels=story.panels[:index], closing=None)
-        return replace(append(before, read), closing=story.closing)
+        return fed_back(story, image, self.encode([image]).tensor[0])
 
     def _who(self) -> dict[str, Json]:
         world: dict[str, Json] = {"name": self.world.name, "digest": self.world.digest}

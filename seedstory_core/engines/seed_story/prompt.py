@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from ...context import ContextPolicy
@@ -25,6 +25,7 @@ from .tokenizer import Tokenizer
 TURN = "[INST]"
 BEGIN, END = "<img>", "</img>"
 SLOT = "<img_{:05d}>"
+REMEMBERED = 4096  # texts whose ids are kept, as each prompt has most in common with the last
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,13 @@ class Vocabulary:
         self.begin, self.end, *slot_ids = (tokenizer.id_of(token) for token in wanted)
         self.slots = tuple(slot_ids)
         self.image = "".join((BEGIN, *wanted[2:], END))
+        self.behind_picture = lru_cache(REMEMBERED)(self._behind_picture)
 
     @cached_property
     def slot_set(self) -> frozenset[int]:
         return frozenset(self.slots)
 
-    def behind_picture(self, text: str) -> tuple[int, ...]:
+    def _behind_picture(self, text: str) -> tuple[int, ...]:
         """Ids of ``text`` as the model says it, which is never at a prompt's beginning."""
         ids = self.tokenizer.encode(END + text)
         return tuple(ids[ids.index(self.end) + 1 :])
@@ -143,12 +145,11 @@ class Trained:
         self, words: Vocabulary, texts: Sequence[str], policy: ContextPolicy, caption: str | None
     ) -> Prompt:
         first = policy.first_visible(len(texts))
-        in_view = [bare(text) for text in texts[first:]]
-        text = TURN.join(panel + words.image for panel in in_view)
-        if caption is not None:
-            text += TURN + caption
-        ids = (words.bos, *words.tokenizer.encode(text))
-        return Prompt(ids, tuple(range(first, len(texts))))
+        oldest, *others = (bare(text) + words.image for text in texts[first:])
+        ids = [words.bos, *words.tokenizer.encode(oldest)]
+        for text in (*others, *([caption] if caption is not None else ())):
+            ids += words.behind_picture(TURN + text)  # a picture's end cuts the text
+        return Prompt(tuple(ids), tuple(range(first, len(texts))))
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,11 @@ class Reader:
         row = torch.tensor([list(ids)], device=like.device)
         return self._read(llm, llm.embed(row, none, pictures, like.dtype), ids)
 
+    def unread(self, rows: int) -> None:
+        """Drop the last ``rows`` rows, as if they had not been read."""
+        self._cache.crop(self._cache.length - rows)
+        del self.keys[-rows:], self._held[-rows:]
+
     def _read_until(self, llm: Mllm, text: Page, stop: int, like: Tensor) -> Tensor:
         """Read ``text`` up to row ``stop`` in one pass."""
         start = len(self.keys)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...context import ContextPolicy
-from ...decoding import Markers, decode, picture_rows
+from ...decoding import Markers, begins_picture, decode, picture_rows
 from ...errors import SeedStoryError
 from ...parts import Part
 from ...repeats import NOTHING
@@ -19,7 +19,9 @@ from .captions import Captions
 from .config import SeedStoryConfig
 from .mllm import Mllm
 from .prompt import Prompt, Vocabulary
-from .reader import Page, Reader, ReadingSpeaker, page
+from .reader import DENSE, Page, Reader, ReadingSpeaker, page, spans
+
+OnTokens = Callable[[Sequence[int]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +31,13 @@ class Told:
     Attributes:
         ids: generated ids, image tokens and a final EOS included.
         features: [L, D] on the CPU, the picture it means, or None where it made none.
+        would_write_on: of a given caption, whether the LLM itself would have gone on writing
+            instead of beginning the picture; None where it was free.
     """
 
     ids: tuple[int, ...]
     features: Tensor | None
+    would_write_on: bool | None = None
 
 
 class Teller:
@@ -52,7 +57,7 @@ class Teller:
         sampling: Sampling,
         seed: int,
         blind: bool,
-        on_tokens: Callable[[Sequence[int]], None],
+        on_tokens: OnTokens,
         story: Story | None = None,
     ) -> Told:
         """Text and picture, as the model pleases.
@@ -63,55 +68,94 @@ class Teller:
             on_tokens: called with all ids so far; may raise to cancel.
             story: so far; ``sampling`` may ban that its captions come again.
         """
-        self.check_room(prompt.ids)
-        budget = min(sampling.max_new_tokens, self._limit - len(prompt.ids))
+        sampling = self._within(prompt, policy, sampling)
         earlier = self._captions.earlier(story, sampling.no_repeat_story) if story else NOTHING
         with torch.inference_mode():
-            llm, like, text = self._open(prompt, pictures, policy, len(prompt.ids) + budget)
-            hidden = self.reader.read_page(llm, text, like)[-1]
+            llm, like, text = self._open(prompt, pictures, policy, sampling.max_new_tokens)
+            hidden = self.reader.read_page(llm, text, like, lambda: on_tokens(()))[-1]
             speaker = ReadingSpeaker(self.reader, llm, like)
-            sampling = replace(sampling, max_new_tokens=budget)
             said = decode(speaker, hidden, self._markers, sampling, seed, on_tokens, earlier)
             rows = picture_rows(said, self._markers, blind)
             return Told(said.ids, None if rows is None else _picture(llm, rows))
 
-    def illustrate(self, prompt: Prompt, pictures: Sequence[Tensor], policy: ContextPolicy) -> Told:
-        """The picture for a prompt that ends with the given caption, in one pass."""
-        self.check_room(prompt.ids)
+    def illustrate(
+        self,
+        prompt: Prompt,
+        pictures: Sequence[Tensor],
+        policy: ContextPolicy,
+        sampling: Sampling,
+        seed: int,
+        on_tokens: OnTokens,
+    ) -> Told:
+        """The picture for a prompt that ends with the given caption, in one pass.
+
+        The same pass tells whether the model would begin the picture there. If not, the picture
+        stands all the same, unless ``sampling.write_on`` has the model write on first.
+        """
         words = self._words
         span = (words.begin, *words.slots)
+        sampling = self._within(prompt, policy, sampling)
+        new = sampling.max_new_tokens if sampling.write_on else len(span)
         with torch.inference_mode():
-            rows = len(prompt.ids) + len(span)
-            llm, like, text = self._open(prompt, pictures, policy, rows)
+            llm, like, text = self._open(prompt, pictures, policy, new)
             whole = replace(text, ids=(*text.ids, *span), keys=(*text.keys, *span))
-            hidden = self.reader.read_page(llm, whole, like)
-            features = _picture(llm, hidden[-len(words.slots) :])
-        return Told((*span, words.end), features)
+            rows = self.reader.read_page(llm, whole, like, lambda: on_tokens(()))
+            last, rows = rows[-len(span) - 1], rows[-len(words.slots) :]
+            speaker = ReadingSpeaker(self.reader, llm, like)
+            caption = text.ids[text.pictures[-1].end + 1 :]
+            begins = begins_picture(speaker.scores(last), caption, self._markers, sampling)
+            if begins or not sampling.write_on:
+                return Told((*span, words.end), _picture(llm, rows), not begins)
+            self.reader.unread(len(span))
+            said = decode(speaker, last, self._markers, sampling, seed, on_tokens, given=caption)
+            added = picture_rows(said, self._markers)
+            return Told(said.ids, None if added is None else _picture(llm, added), True)
 
-    def check_room(self, ids: Sequence[int], caption: str = "", what: str = "caption") -> None:
-        """Refuse a prompt behind which no picture fits into the model's positions."""
+    def check_room(
+        self,
+        ids: Sequence[int],
+        policy: ContextPolicy = DENSE,
+        caption: str = "",
+        what: str = "caption",
+    ) -> int:
+        """Refuse a prompt behind which no picture fits into the model's positions.
+
+        Returns: how many tokens fit behind it.
+        """
+        used = self._in_view(ids, policy) if policy.reindexes else len(ids)
         picture = len(self._words.slots) + 2
-        spare = self._limit - picture - len(ids)
+        spare = self._limit - picture - used
         if spare >= 0:
-            return
+            return self._limit - used
         own = len(self._words.tokenizer.encode(caption))
         advice = (
             f"Your {what} has {own} tokens; at most {max(0, own + spare)} fit here."
             if own + spare > 0
-            else "Let fewer panels stay in view (a smaller Window)."
+            else "Let fewer panels stay in view (a smaller Window), or choose a sink that counts "
+            "positions anew (reindexed)."
         )
         raise SeedStoryError(
-            f"The prompt has {len(ids)} tokens and a picture needs {picture} more, but this model "
+            f"The prompt takes {used} positions and a picture needs {picture} more, but this model "
             f"reads {self._limit} at most. {advice}"
         )
 
+    def _in_view(self, ids: Sequence[int], policy: ContextPolicy) -> int:
+        return policy.in_view(spans(ids, self._words.slots), len(ids))
+
+    def _within(self, prompt: Prompt, policy: ContextPolicy, sampling: Sampling) -> Sampling:
+        """``sampling`` that says no more than the model's positions are enough for."""
+        room = self.check_room(prompt.ids, policy)
+        return replace(sampling, max_new_tokens=min(sampling.max_new_tokens, room))
+
     def _open(
-        self, prompt: Prompt, pictures: Sequence[Tensor], policy: ContextPolicy, rows: int
+        self, prompt: Prompt, pictures: Sequence[Tensor], policy: ContextPolicy, new: int
     ) -> tuple[Mllm, Tensor, Page]:
-        """The model, an empty tensor on its device and in its dtype, and the page to read."""
+        """The model, an empty tensor on its device and in its dtype, and the page to read, with
+        memory for it and ``new`` rows more."""
         part = self._part
         text = page(prompt.ids, self._words.slots, pictures, policy)
-        llm = part.acquire(self.reader.bytes_for(rows, part.dtype))
+        rows = self._in_view(prompt.ids, policy) + new
+        llm = part.acquire(self.reader.bytes_for(rows, part.dtype, policy))
         like = torch.empty(0, device=part.device, dtype=part.dtype)
         self.reader.begin(text, part.dtype, part.device)
         return llm, like, text
