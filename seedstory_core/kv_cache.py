@@ -7,7 +7,7 @@ cache as it was. Kept rows can be cut off at the end (`crop`), which costs nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -56,14 +56,17 @@ class Buffers:
 class KvCache:
     """One growing buffer of keys and one of values for each layer.
 
+    Args:
+        buffers: what the rows are kept in.
+
     Attributes:
         length: rows kept.
     """
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, buffers: Callable[[int], Buffers] = Buffers) -> None:
         self.length = 0
         self._layers = layers
-        self._keys, self._values = Buffers(layers), Buffers(layers)
+        self._keys, self._values = buffers(layers), buffers(layers)
 
     @property
     def _buffers(self) -> tuple[Buffers, ...]:

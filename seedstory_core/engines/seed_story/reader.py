@@ -84,6 +84,7 @@ class Reader:
 
     Args:
         make_cache: makes an empty cache that can do what a policy asks of it.
+        forward: reads new rows: LLM, embeddings, positions, cache -> hidden states.
 
     Attributes:
         keys: what each row that was read was made from, rows that have left included.
@@ -95,8 +96,9 @@ class Reader:
         self,
         config: LlmConfig,
         make_cache: Callable[[ContextPolicy, LlmConfig], KvCache] = cache_for,
+        forward: Callable[[Mllm, Tensor, Tensor, KvCache], Tensor] = Mllm.__call__,
     ) -> None:
-        self._config, self._make_cache = config, make_cache
+        self._config, self._make_cache, self._forward = config, make_cache, forward
         self._identity: Hashable = None
         self._policy: ContextPolicy = DENSE
         self.on_forward: Callable[[int], object] = lambda rows: None
@@ -211,7 +213,7 @@ class Reader:
         first = self._cache.length if self._policy.reindexes else row
         self.on_forward(len(keys))
         positions = torch.arange(first, first + len(keys), device=embeds.device)
-        hidden = llm(embeds, positions, self._cache)
+        hidden = self._forward(llm, embeds, positions, self._cache)
         self.keys += keys
         self._held += range(row, row + len(keys))
         return rearrange(hidden, "1 l d -> l d")

@@ -8,6 +8,8 @@ evictions it costs nothing but memory (half as much again), and keys are always 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -20,10 +22,10 @@ from .llama import rotary, rotate
 class TurningCache(KvCache):
     """Rows that stay at an eviction take the positions 0 to n - 1."""
 
-    def __init__(self, config: LlmConfig) -> None:
-        super().__init__(config.layers)
+    def __init__(self, config: LlmConfig, buffers: Callable[[int], Buffers] = Buffers) -> None:
+        super().__init__(config.layers, buffers)
         self._config = config
-        self._plain = Buffers(config.layers)
+        self._plain = buffers(config.layers)
 
     @property
     def _buffers(self) -> tuple[Buffers, ...]:
