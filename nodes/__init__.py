@@ -1,14 +1,27 @@
 """The ComfyUI nodes: each declares its sockets, calls the library once, and hands the result on.
 
-Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `conditioning`,
-`painting`, `panels`, `book`, `loop`. `host` is the only place that talks to ComfyUI's machinery.
+Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `memory`,
+`conditioning`, `painting`, `panels`, `book`, `loop`. `host` is the only place that talks to
+ComfyUI's machinery.
 """
 
 from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import book, conditioning, host, loaders, loop, painting, panels, settings, starting, telling
+from . import (
+    book,
+    conditioning,
+    host,
+    loaders,
+    loop,
+    memory,
+    painting,
+    panels,
+    settings,
+    starting,
+    telling,
+)
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     *loaders.NODES,
@@ -20,6 +33,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *panels.NODES,
     *book.NODES,
     *loop.NODES,
+    *memory.NODES,
 )
 
 host.register_folders()  # at import, since old hosts never call on_load

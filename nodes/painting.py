@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import to_float
+from ..seedstory_core.memory import Plan
 from ..seedstory_core.story import attach_image, check_story
 from ..seedstory_core.story_store import keep
 from ..seedstory_core.types import Json, PaintSettings, Story
@@ -100,6 +101,12 @@ class PaintStory(io.ComfyNode):
                     tooltip="Own noise levels, as from Reference Sigmas; the noise is then "
                     "scaled as diffusers does.",
                 ),
+                types.Memory.Input(
+                    "memory",
+                    optional=True,
+                    tooltip="From Memory Plan: a run that would not fit stops before it starts, "
+                    "and pictures are decoded in tiles where the plan says so.",
+                ),
             ],
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The painted story."),
@@ -153,12 +160,16 @@ def paint(
     width: int,
     height: int,
     sigmas: Tensor | None = None,
+    memory: Plan | None = None,
 ) -> Iterator[Story]:
     """The story with one more picture each time, in the order of ``indices``."""
+    if memory is not None:
+        memory.check()
     plan = PaintSettings(steps, cfg, seed, panel_size(detokenizer, width, height), same_noise)
     size = plan.size or detokenizer.world.panel_size
+    tiled = memory is not None and memory.tiled
     sampler = host.SamplerSettings(
-        steps, cfg, sampler_name, scheduler, sigmas, world_scheduler(detokenizer)
+        steps, cfg, sampler_name, scheduler, sigmas, world_scheduler(detokenizer), tiled
     )
     reporter = host.Reporter(len(indices))
     for index in indices:

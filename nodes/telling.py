@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..seedstory_core.context import ContextPolicy
 from ..seedstory_core.errors import SeedStoryError
+from ..seedstory_core.memory import Plan
 from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.story import check_story
 from ..seedstory_core.story_store import keep
@@ -15,7 +16,7 @@ from ..seedstory_core.types import Story
 from . import host, types
 from .settings import MAX_SEED
 from .types import EngineHandle
-from .values import features_at
+from .values import context_of, features_at
 
 CATEGORY = "SEED-Story/tell"
 MAX_PANELS = 1000
@@ -39,6 +40,12 @@ def _settings() -> list[io.Input]:
             optional=True,
             tooltip="Which earlier panels are read. Not connected: as the world says, else the "
             "newest 8.",
+        ),
+        types.Memory.Input(
+            "memory",
+            optional=True,
+            tooltip="From Memory Plan: a run that would not fit stops before it starts. Not "
+            "connected: it is tried.",
         ),
     ]
 
@@ -117,9 +124,10 @@ class TellPanel(io.ComfyNode):
         reference: bool,
         sampling: Sampling | None = None,
         context: ContextPolicy | None = None,
+        memory: Plan | None = None,
     ) -> io.NodeOutput:
-        with host.parking(llm.engine):
-            how = {"sampling": sampling, "context": context, "reference": reference}
+        how = {"sampling": sampling, "context": context_of(memory, context), "reference": reference}
+        with host.parking(llm.engine, memory):
             longer = tell(story, llm, host.Reporter(), None, seed=panel_seed(seed, story), **how)
         if len(longer) == len(story):  # ended: what hangs on the new panel stays silent
             return io.NodeOutput(
@@ -152,7 +160,7 @@ class IllustrateCaption(io.ComfyNode):
                     tooltip="The new panel's caption, taken as it is.",
                 ),
                 _reference(),
-                _settings()[1],
+                *_settings()[1:],
             ],
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The story with the new panel."),
@@ -170,11 +178,12 @@ class IllustrateCaption(io.ComfyNode):
         caption: str,
         reference: bool,
         context: ContextPolicy | None = None,
+        memory: Plan | None = None,
     ) -> io.NodeOutput:
         if not caption.strip():
             raise SeedStoryError("There is no caption to illustrate: fill it in.")
-        with host.parking(llm.engine):
-            how = {"context": context, "reference": reference}
+        how = {"context": context_of(memory, context), "reference": reference}
+        with host.parking(llm.engine, memory):
             longer = tell(story, llm, host.Reporter(), caption, **how)
         if len(longer) == len(story):
             return io.NodeOutput(longer, host.nothing(), ui=host.text_ui(longer.closing or ""))
@@ -240,10 +249,11 @@ class TellStory(io.ComfyNode):
         reference: bool,
         sampling: Sampling | None = None,
         context: ContextPolicy | None = None,
+        memory: Plan | None = None,
     ) -> io.NodeOutput:
         given = [line.strip() for line in captions.splitlines() if line.strip()] or [None] * panels
-        how = {"sampling": sampling, "context": context, "reference": reference}
-        longer = tell_all(story, llm, given, seed, how)
+        how = {"sampling": sampling, "context": context_of(memory, context), "reference": reference}
+        longer = tell_all(story, llm, given, seed, how, memory)
         new = longer.panels[len(story) :]
         texts = [panel.caption for panel in new]
         shown = host.text_ui(*texts, *([longer.closing] if longer.closing else []))
@@ -252,13 +262,18 @@ class TellStory(io.ComfyNode):
 
 
 def tell_all(
-    story: Story, llm: EngineHandle, captions: Sequence[str | None], seed: int, how: dict
+    story: Story,
+    llm: EngineHandle,
+    captions: Sequence[str | None],
+    seed: int,
+    how: dict,
+    memory: Plan | None = None,
 ) -> Story:
     """One panel for each entry of ``captions``; None where the model writes."""
     if len(captions) > MAX_PANELS:
         raise SeedStoryError(f"At most {MAX_PANELS} captions at once, got {len(captions)}.")
     reporter = host.Reporter(len(captions))
-    with host.parking(llm.engine):
+    with host.parking(llm.engine, memory):
         for caption in captions:
             story = tell(story, llm, reporter, caption, seed=panel_seed(seed, story), **how)
     return story

@@ -22,6 +22,7 @@ Features = io.Custom("SEEDSTORY_FEATURES")
 Sampling = io.Custom("SEEDSTORY_SAMPLING")
 Context = io.Custom("SEEDSTORY_CONTEXT")
 Loop = io.Custom("SEEDSTORY_LOOP")
+Memory = io.Custom("SEEDSTORY_MEMORY")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

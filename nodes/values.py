@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import torch
 
+from ..seedstory_core.context import ContextPolicy
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import from_float
+from ..seedstory_core.memory import Plan
 from ..seedstory_core.types import ImageFeatures, Story
 
 
@@ -38,6 +40,18 @@ def features_at(story: Story, indices: Iterable[int]) -> ImageFeatures:
     if not rows:
         raise SeedStoryError(f"Story {story.run!r} has no told panel yet. Use Tell Panel first.")
     return ImageFeatures(torch.stack(rows), space, story.world)
+
+
+def context_of(memory: Plan | None, context: ContextPolicy | None) -> ContextPolicy | None:
+    """What to tell with: ``context``, else the memory plan's own, else None.
+
+    Raises:
+        SeedStoryError: the plan says that the run would not fit, or it is another run's.
+    """
+    if memory is None:
+        return context
+    memory.check(context)
+    return memory.run.context
 
 
 def told(story: Story) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ const TELLING = new Set([
   "SeedStory_IllustrateCaption",
   "SeedStory_TellStory",
   "SeedStory_PaintStory",
+  "SeedStory_MemoryPlan",
 ]);
 const WIDGET = "seedstory_told";
 const MIN_HEIGHT = 72;

@@ -22,6 +22,7 @@ from .latents import empty_latent
 from .pages import font_names, layout_names, story_pages
 from .parking import parking
 from .parts import PRECISIONS, comfy_host
+from .plans import planned, preset_names
 from .progress import Reporter, interruptible
 from .quantised import QUANTISED
 from .sampling import (
@@ -59,6 +60,8 @@ __all__ = [
     "paint_one",
     "parking",
     "patch_model",
+    "planned",
+    "preset_names",
     "register_folders",
     "sampler_names",
     "saved_panels",

@@ -15,6 +15,7 @@ from ...seedstory_core.images import from_float
 from ...seedstory_core.schedule import init_noise_sigma
 from ...seedstory_core.types import Conditioning
 from .conditioning import to_conditioning
+from .plans import decode
 from .progress import Reporter
 
 
@@ -77,7 +78,10 @@ class ReferenceNoise:
 
 @dataclass(frozen=True, eq=False)
 class SamplerSettings:
-    """How ComfyUI samples: ``sigmas`` given from outside win over ``scheduler`` and ``steps``."""
+    """How ComfyUI samples: ``sigmas`` given from outside win over ``scheduler`` and ``steps``.
+
+    ``tiled``: decode in tiles.
+    """
 
     steps: int
     cfg: float
@@ -85,6 +89,7 @@ class SamplerSettings:
     scheduler: str
     sigmas: Tensor | None = None
     world_scheduler: Mapping[str, Any] | None = None
+    tiled: bool = False
 
 
 def paint_one(
@@ -103,7 +108,7 @@ def paint_one(
     """
     latent = _empty_latent(model, vae, size)
     samples = sample_latent(model, latent, conditioning, size, seed, settings, reporter)
-    return from_float(vae.decode(samples))[0]
+    return from_float(decode(vae, samples, settings.tiled))[0]
 
 
 def sample_latent(

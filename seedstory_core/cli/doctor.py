@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..doctor import Finding
+    from ..world import World
 
 NO_WORLD = 1
 
@@ -27,8 +28,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0 when a usable world is there."""
     from .. import doctor
-    from ..files import human
-    from ..machine import Machine, phases
+    from ..machine import Machine
     from ..weights.places import models_folder
 
     models = models_folder(args.models).resolve()
@@ -44,10 +44,7 @@ def run(args: argparse.Namespace) -> int:
         if report.world is not None and report.world.notice:
             print(f"    note: {report.world.notice}")
         if report.world is not None and report.usable:
-            for phase in phases(report.world, machine):
-                print(
-                    f"    {phase.name:<9}{human(phase.weights):>10}  {phase.precision}, {phase.how}"
-                )
+            print("\n".join(f"    {line}" for line in _fitting(report.world)))
         print()
     outside = doctor.examine_outside(models, args.deep)
     print("Official SEED-Story files (for converting only, and the SDXL base to paint with them)")
@@ -57,6 +54,35 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"\nNo usable world. Next: {doctor.next_command(models, outside)}")
     return NO_WORLD
+
+
+def _fitting(world: World) -> list[str]:
+    """How this machine runs ``world`` under ComfyUI, phase by phase."""
+    import torch
+
+    from ..errors import SeedStoryError
+    from ..memory import (
+        Run,
+        can_plan,
+        comfy_loading,
+        default_context,
+        device_here,
+        make_plan,
+        table,
+    )
+    from .places import device_of
+
+    if not can_plan(world):
+        return []
+    device = device_of("auto")
+    gpu = device.type != "cpu"
+    half = torch.float16 if gpu else torch.float32
+    loading = comfy_loading(half, half, torch.bfloat16 if gpu else half)
+    try:
+        plan = make_plan(world, Run(context=default_context(world)), loading, device_here(device))
+    except SeedStoryError as error:
+        return [str(error)]
+    return [*table.rows(plan), *([plan.problem] if plan.problem else []), *plan.advice]
 
 
 def _print_table(findings: list[Finding]) -> None:

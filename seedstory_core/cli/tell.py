@@ -22,6 +22,7 @@ from ..types import Opening, PaintSettings
 from ..world import World
 from .places import DTYPES, PICTURE_WORLD
 from .progress import Bar
+from .tell_memory import add_options
 
 PANELS = 10
 MANY = 1000  # panels beyond this are more likely a slip than a wish
@@ -65,6 +66,7 @@ def add_parser(subparsers: Any) -> None:
     add = machine.add_argument
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps...")
     add("--dtype", default="auto", choices=["auto", *DTYPES], help="precision")
+    add_options(add)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,20 +75,25 @@ def run(args: argparse.Namespace) -> int:
     panels = _panel_count(args, len(captions))
     context, settings = context_of(args.context), paint_settings(args)
     from .places import device_of, dtype_of, open_world
+    from .tell_memory import planned
     from .telling import Run
 
     world = open_world(args.world)
     device = device_of(args.device)
+    dtype = dtype_of(args.dtype, device)
     sampling = sampling_of(world, args)
     if context is None:
         context = restore_context(world.defaults.get("context", {"class": "Window"}))
     if world.notice:
         print(f"Note: {world.notice}")
+    context = planned(args, world, device, dtype, context, sampling, settings, panels)
+    if args.plan:
+        return 0
     run = Run(
         args.out,
         world,
         device,
-        dtype_of(args.dtype, device),
+        dtype,
         sampling,
         context,
         seed=args.seed,

@@ -13,6 +13,7 @@ from ..engine import Order, Route, open_engine
 from ..errors import SeedStoryError
 from ..files import sweep_parts
 from ..hosts import LocalPart, local_host
+from ..memory import kept_by
 from ..painter import open_painter
 from ..sampling import Sampling, describe
 from ..story import attach_image, unpainted
@@ -21,8 +22,7 @@ from ..story_store import save_story
 from ..types import Opening, PaintSettings, Story
 from ..world import World
 from .progress import Bar
-
-MAPPED_ABOVE = 4 << 30  # bytes; larger models stay in their file on a CPU
+from .tell_memory import stays_mapped
 
 
 class Run:
@@ -46,8 +46,7 @@ class Run:
         self.folder, self.world, self.device, self.dtype = folder, world, device, dtype
         self.sampling, self.context = sampling, context
         self.seed, self.reference = seed, reference
-        largest = max((entry.bytes for entry in world.files.values()), default=0)
-        mapped = device.type == "cpu" and largest > MAPPED_ABOVE
+        mapped = stays_mapped(world, device)
         self.engine = open_engine(world, local_host(device, dtype, cast=mapped))
         self.story = Story((), world.engine, world.ref, folder.name)
 
@@ -63,6 +62,7 @@ class Run:
             SeedStoryError: the folder holds another story, or files of something else.
         """
         fresh = self.engine.start(opening)
+        self._release()  # the LLM needs the room
         if (self.folder / MANIFEST).exists():
             known = load_story(self.folder)
             self._check_same(fresh, known, captions)
@@ -95,9 +95,7 @@ class Run:
             self._keep(told)
             bar.finish(told.closing if told.closing is not None else told.panels[-1].caption)
         bar.clear()
-        for part in self.engine.parts.values():  # the painter needs the room
-            if isinstance(part, LocalPart):
-                part.release()
+        self._release()  # the painter needs the room
 
     def paint(self, settings: PaintSettings, base: Path | None, bar: Bar) -> None:
         """Paint what has no picture yet; each picture is kept at once."""
@@ -120,6 +118,15 @@ class Run:
             paint = painter.describe(settings, index)
             self._keep(attach_image(self.story, index, picture, paint))
             bar.finish(f"panels/{index:03d}.png")
+
+    def _release(self) -> None:
+        """Drop all weights, and keep no rows on the device; the next use brings them again."""
+        keeper = kept_by(self.engine)
+        if keeper is not None:
+            keeper.park()
+        for part in self.engine.parts.values():
+            if isinstance(part, LocalPart):
+                part.release()
 
     def summary(self, panels: int) -> str:
         """What is kept so far and how to go on; empty before anything is."""

@@ -3,10 +3,11 @@
 `budget` counts, `plan` holds the count against a device, `table` shows it.
 """
 
-from .budget import Budget, Known, KnownModel, Phase, Run, budget
+from .budget import Budget, Known, KnownModel, Phase, Run, budget, default_context
 from .device import Device, device_here
 from .kept import Kept, kept_by
 from .loading import Loading, comfy_loading, library_loading
+from .models import can_plan
 from .plan import PRESETS, Plan, make_plan
 from .table import render
 
@@ -22,7 +23,9 @@ __all__ = [
     "Plan",
     "Run",
     "budget",
+    "can_plan",
     "comfy_loading",
+    "default_context",
     "device_here",
     "kept_by",
     "library_loading",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..context import ContextPolicy, Window, context_rows
+from ..context import ContextPolicy, Window, context_rows, restore
 from ..errors import SeedStoryError
 from ..kv_cache import STEP
 from ..world import World
@@ -28,6 +28,7 @@ from .models import (
 from .painting import PainterShapes
 
 CAPTION = 64  # word pieces of a long caption, its mark included; SEED-Story's take about 50
+BRANCHES = 2  # of guidance, in one pass of the UNet
 PHASES = ("see", "tell", "condition", "paint", "decode")
 
 
@@ -106,6 +107,12 @@ class Budget:
         return max(phase.peak for phase in self.phases)
 
 
+def default_context(world: World) -> ContextPolicy:
+    """What panels of ``world`` are read with when nobody says."""
+    wanted = world.defaults.get("context")
+    return Window() if wanted is None else restore(wanted)
+
+
 @dataclass(frozen=True)
 class KnownModel:
     """What a host knows of a model that it has already, in bytes; None where it does not."""
@@ -153,14 +160,14 @@ class _Counts:
         self.shapes = PainterShapes.of(world, run.size)
         panel, limit = run.caption + self.engine.picture_rows, self.engine.max_rows
         most = context_rows(run.context, panel, run.panels)
-        self.prompt = max(1, (limit if most is None else min(limit, most)) - panel)
-        self.rows = min(limit, self.prompt + max(panel, run.new_tokens))
+        self.read = limit if most is None else min(limit, most)  # at once, a caption being given
+        self.rows = min(limit, max(self.read, self.read - panel + run.new_tokens))
 
     def told(self, name: str) -> Phase:
         """A phase of one of the engine's own parts."""
-        part = TOLD_BY[name]
+        part, read = TOLD_BY[name], self.read if name == "tell" else 0
         weights, loading = part_weights(self.world, part), self.loading
-        working = engine_pass(self.world.engine, self.sizes, part, loading.dtype, self.prompt)
+        working = engine_pass(self.world.engine, self.sizes, part, loading.dtype, read)
         kept = 0
         if name == "tell":
             rows = -(-self.rows // STEP) * STEP  # as the cache grows
@@ -180,7 +187,7 @@ class _Counts:
         """One step of sampling."""
         loading, shapes = self.loading, self.shapes
         weights, dtype = part_weights(self.world, "unet"), loading.unet_dtype
-        batch = loading.branches * self.run.pictures
+        batch = BRANCHES * self.run.pictures
         working = unet_pass(shapes, dtype, batch)
         _, height, width = shapes.latent
         return Phase(

@@ -25,9 +25,8 @@ class Loading:
             ``dtype``.
         stored: the engine's parts keep the precision of their file and are cast as they run.
         leaves: a model leaves when another needs the room.
-        streams: layers that do not fit wait in RAM and are brought as they run.
+        streams: layers that do not fit wait in RAM (or in their file) and are brought as they run.
         tiles: the VAE can decode in tiles.
-        branches: of guidance, run in one pass of the UNet.
         margin: bytes that the host leaves to others. ``floor``: the least that it keeps free to
             work in while a model loads.
         layers_moving: layers that are on their way at once when some are streamed.
@@ -41,10 +40,9 @@ class Loading:
     leaves: bool = False
     streams: bool = False
     tiles: bool = False
-    branches: int = 1
     margin: int = 0
     floor: int = 0
-    layers_moving: int = 1
+    layers_moving: int = 0
     estimates: bool = False
 
     def bytes(self, weights: Weights) -> int:
@@ -98,7 +96,6 @@ def comfy_loading(
         leaves=True,
         streams=True,
         tiles=True,
-        branches=2,
         margin=700 * MIB,
         floor=int(0.8 * GIB),
         layers_moving=3,
@@ -112,4 +109,4 @@ def library_loading(dtype: torch.dtype, mapped: bool = False) -> Loading:
     Args:
         mapped: weights stay in their file and are cast as they run, as on a CPU with little RAM.
     """
-    return Loading(dtype=dtype, stored=mapped)
+    return Loading(dtype=dtype, stored=mapped, streams=mapped)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -53,20 +54,31 @@ def part_weights(world: World, part: str) -> Weights:
     return module_weights(part, module, torch.float16)
 
 
+def can_plan(world: World) -> bool:
+    """Whether the world's engine says what it takes; one that does not runs without a plan."""
+    place = _memory_module(world.engine)
+    return place is not None and find_spec(place, __package__) is not None
+
+
 def engine_memory(engine: str, sizes: str) -> EngineMemory:
     """The ``Memory`` of an engine for a world's sizes, given `as_key`.
 
     Raises:
         SeedStoryError: there is no such engine.
     """
-    spec = ENGINES.get(engine)
-    if spec is None:
+    place = _memory_module(engine)
+    if place is None:
         raise SeedStoryError(
             f"No memory plan for the engine {engine!r}; this version has "
             f"{', '.join(sorted(ENGINES))}. Update the pack."
         )
-    folder = spec.module.removeprefix(".").rpartition(".")[0]
-    return import_module(f"..{folder}.memory", __package__).Memory.of(json.loads(sizes))
+    return import_module(place, __package__).Memory.of(json.loads(sizes))
+
+
+def _memory_module(engine: str) -> str | None:
+    """``memory.py`` beside the engine's own module."""
+    spec = ENGINES.get(engine)
+    return None if spec is None else f".{spec.module.rpartition('.')[0]}.memory"
 
 
 @lru_cache(maxsize=64)

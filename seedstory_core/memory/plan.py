@@ -187,7 +187,7 @@ def make_plan(
         fits=fits,
         tiled=tiled,
         together=_together(need, usable, loading),
-        advice=tuple(_advice(fits, usable, loading, offers)),
+        advice=tuple(dict.fromkeys(_advice(fits, usable, loading, offers))),
         reserve=0 if limit is None else max(0, device.free - limit),
     )
 

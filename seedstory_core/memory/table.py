@@ -14,7 +14,7 @@ def render(plan: Plan) -> str:
     lines = [
         f"Memory plan for {plan.world!r}, preset {plan.preset}: {human(plan.usable)} to use of "
         f"{human(plan.device.total)} on {plan.device.name}.",
-        *_columns([HEAD, *(_row(fit) for fit in plan.fits)]),
+        *rows(plan),
         f"Context: {plan.run.context}, at most {plan.rows} rows (captions of up to "
         f"{plan.run.caption} word pieces).",
     ]
@@ -27,6 +27,11 @@ def render(plan: Plan) -> str:
     if plan.tiled:
         lines.append("Pictures are decoded in tiles.")
     return "\n".join([*lines, plan.problem or "It fits.", *plan.advice])
+
+
+def rows(plan: Plan) -> list[str]:
+    """The table alone: a line for each phase, under a head."""
+    return _columns([HEAD, *(_row(fit) for fit in plan.fits)])
 
 
 def _row(fit: Fit) -> tuple[str, ...]:
@@ -52,12 +57,12 @@ def _how(fit: Fit) -> str:
     return f"in parts: {human(fit.resident)} stay, {human(fit.streamed)} come for every pass"
 
 
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def _columns(cells: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
             cell.ljust(width) if number in LEFT else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for row in cells
     ]

@@ -12,9 +12,9 @@ from torch import nn
 
 from ..weights.reader import open_checkpoint
 
-#: Bytes a weight takes in the matrices of an LLM's layers; embeddings, head and norms stay as they
-#: are. int8 has a scale for each row, a 4-bit format one for each block of 16.
-QUANTISED: Mapping[str, float] = {"int8": 1.0, "4-bit": 0.5625}
+#: Bytes a weight takes in the matrices of an LLM's layers (`quantised.FORMATS`); the rest stays as
+#: it is. int8 has a scale for each row, int4 one in 8 bits for 16 weights as well.
+QUANTISED: Mapping[str, float] = {"int8": 1.0, "int4": 0.5625}
 _LAYERS = "model.layers."
 
 

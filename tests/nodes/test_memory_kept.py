@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,10 +18,8 @@ PLENTY = 1 << 32
 
 @pytest.fixture(scope="module")
 def world(pack: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from importlib import import_module
-
     folder = tmp_path_factory.mktemp("worlds") / "tiny"
-    import_module(f"{pack.__name__}.seedstory_core.babble").make_world(folder)
+    importlib.import_module(f"{pack.__name__}.seedstory_core.babble").make_world(folder)
     return pack.seedstory_core.world.load_world(folder)
 
 
@@ -165,9 +164,9 @@ def test_nothing_of_it_outlives_the_handle(pack: ModuleType, world: Any, card: C
 
 
 def test_other_hosts_park_as_before(pack: ModuleType, world: Any) -> None:
-    core = pack.seedstory_core
-    host = core.hosts.local_host(torch.device("cpu"), torch.float32)
-    engine = core.engine.open_engine(world, host)
+    hosts = importlib.import_module(f"{pack.__name__}.seedstory_core.hosts")
+    host = hosts.local_host(torch.device("cpu"), torch.float32)
+    engine = pack.seedstory_core.engine.open_engine(world, host)
     parked: list[int] = []
     engine.park = lambda: parked.append(1)
     with pytest.raises(KeyError), pack.nodes.host.parking(engine):

@@ -79,8 +79,13 @@ class Memory:
 
 
 def _read(llm: Mllm, rows: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """A whole prompt at once, and the words' scores and the picture behind it."""
+    """A whole prompt at once, and the words' scores and the picture behind it.
+
+    The pictures in it stay beside it while it is read: at most as many rows again.
+    """
     width, queries = llm.model.config.width, llm.input_resampler.tokens
+    pictures = torch.empty(rows, width, device="meta", dtype=dtype)  # alive while it is read
     embeds = torch.empty(1, rows, width, device="meta", dtype=dtype)
     hidden = llm(embeds, torch.arange(rows, device="meta"))
+    del pictures
     return llm.scores(hidden[0, -1:]), llm.output_resampler(hidden[:, -queries:])

@@ -1,0 +1,113 @@
+"""A real run holds what the plan says it will: tensors on the CPU, and a process's own memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rehearsal import memory
+
+from seedstory_core.context import Window
+from seedstory_core.engine import open_engine
+from seedstory_core.hosts import local_host
+from seedstory_core.memory import Run, budget, kept_by, library_loading
+from seedstory_core.memory.counting import LiveBytes
+from seedstory_core.types import Opening
+from seedstory_core.world import load_world
+
+ROOT = Path(__file__).parents[3]
+PICTURE_WORLD = ROOT / "worlds" / "picture-world"
+CAPTION = "Pim the fox finds a red ball under the big tree and shows it to everybody."
+TOLERANCE = 1.2  # plan / measured at most
+CPU = torch.device("cpu")
+
+CHILD = """
+import sys; sys.path[:0] = [{root!r}, {tests!r}]
+import json, torch
+from pathlib import Path
+from rehearsal.memory import Peak, rss
+from seedstory_core.engines.seed_story.config import SeedStoryConfig
+from seedstory_core.engines.seed_story.parts import part_specs
+from seedstory_core.hosts import LocalPart
+from seedstory_core.kv_cache import KvCache
+from seedstory_core.world import load_world
+torch.set_num_threads(1)
+world = load_world(Path(sys.argv[1]))
+config = SeedStoryConfig.from_json(world.sizes)
+spec = next(spec for spec in part_specs(world, config) if spec.name == "llm")
+part = LocalPart(spec, torch.device("cpu"), torch.float32)
+torch.ones(64, 64) @ torch.ones(64, 64)
+before = rss()["all"]
+Path("/proc/self/clear_refs").write_text("5")
+with torch.inference_mode():
+    llm, cache = part.acquire(), KvCache(config.llm.layers)
+    rows = int(sys.argv[2])
+    hidden = llm(torch.zeros(1, rows, config.llm.width), torch.arange(rows), cache)
+    llm.scores(hidden[0, -1:])
+    llm.output_resampler(hidden[:, -config.image_tokens:])
+status = Path("/proc/self/status").read_text()
+peak = 1024 * int(status.split("VmHWM:")[1].split()[0])
+print(json.dumps({{"grown": peak - before}}))
+"""
+
+
+def test_a_told_panel_holds_what_the_plan_says() -> None:
+    """Nine panels in view of Window(8), read anew at once: the most that telling ever takes."""
+    world = load_world(PICTURE_WORLD)
+    engine = open_engine(world, local_host(CPU, torch.float32))
+    keeper = kept_by(engine)
+    assert keeper is not None
+    story = engine.start(Opening(CAPTION, torch.zeros(64, 64, 3, dtype=torch.uint8)))
+    for _ in range(9):
+        story = engine.tell(story, CAPTION, context=Window(8))
+    keeper.forget()  # type: ignore[attr-defined]
+    with LiveBytes() as ledger:
+        engine.tell(story, CAPTION, context=Window(8))
+    words = len(engine.words.tokenizer.encode(f"[INST]{CAPTION}"))  # type: ignore[attr-defined]
+    run = Run(context=Window(8), caption=words, new_tokens=0, paint=False)
+    tell = budget(world, run, library_loading(torch.float32)).phases[1]
+    assert ledger.most <= tell.kept + tell.working <= TOLERANCE * ledger.most
+    assert keeper.nbytes == tell.kept
+
+
+@pytest.fixture(scope="module")
+def middling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world whose LLM has 50 M weights, as fp16: large beside a process's own noise."""
+    from safetensors.torch import save_file
+
+    from seedstory_core.babble import make_world
+    from seedstory_core.engines.seed_story.memory import Memory
+
+    folder = tmp_path_factory.mktemp("worlds") / "middling"
+    make_world(folder)
+    data = json.loads((folder / "world.json").read_text())
+    sizes = data["sizes"]
+    sizes["llm"] |= {"width": 768, "mlp_width": 2048, "layers": 6, "heads": 12, "kv_heads": 12}
+    sizes["input_resampler"] |= {"width": 768, "heads": 12}
+    sizes["output_resampler"]["source"] = 768
+    (folder / "world.json").write_text(json.dumps(data))
+    with torch.device("meta"):
+        shapes = {k: v.shape for k, v in Memory.of(sizes).build("llm").state_dict().items()}
+    state = {key: torch.full(shape, 0.01, dtype=torch.float16) for key, shape in shapes.items()}
+    save_file(state, folder / "llm.safetensors")
+    return folder
+
+
+@pytest.mark.skipif(not memory.rss(), reason="needs /proc/self/status (Linux)")
+def test_a_process_grows_by_what_the_plan_says(middling: Path) -> None:
+    """Weights turned into fp32 beside their mapped file, keys and values, activations."""
+    world = load_world(middling)
+    run = Run(context=Window(4), caption=60, new_tokens=0, paint=False)
+    need = budget(world, run, library_loading(torch.float32))
+    tell, rows = need.phases[1], need.rows
+    code = CHILD.format(root=str(ROOT), tests=str(ROOT / "tests"))
+    child = [sys.executable, "-c", code, str(middling), str(rows)]
+    done = subprocess.run(child, capture_output=True, text=True, check=True)
+    grown = json.loads(done.stdout)["grown"]
+    mapped = tell.weights // 2  # pages of the fp16 file, which the system may drop
+    assert tell.weights > 100 << 20
+    assert 0.8 * tell.peak <= grown <= 1.25 * (tell.peak + mapped), (grown, tell)
