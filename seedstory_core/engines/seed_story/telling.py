@@ -17,6 +17,7 @@ from ...sampling import Sampling
 from ...types import Story
 from .captions import Captions
 from .config import SeedStoryConfig
+from .graphs import Graphs
 from .mllm import Mllm
 from .prompt import Prompt, Vocabulary
 from .reader import DENSE, Page, Reader, ReadingSpeaker, page, spans
@@ -44,7 +45,8 @@ class Teller:
     """The LLM part, its vocabulary, and what it has read so far."""
 
     def __init__(self, config: SeedStoryConfig, words: Vocabulary, part: Part[Mllm]) -> None:
-        self.reader = Reader(config.llm)
+        self.graphs = Graphs(part, len(words.slots))
+        self.reader = Reader(config.llm, self.graphs.cache_for, self.graphs)
         self._words, self._part, self._limit = words, part, config.llm.max_positions
         self._markers = Markers(words.begin, words.end, words.slots, words.eos)
         self._captions = Captions(words)
@@ -156,6 +158,7 @@ class Teller:
         text = page(prompt.ids, self._words.slots, pictures, policy)
         rows = self._in_view(prompt.ids, policy) + new
         llm = part.acquire(self.reader.bytes_for(rows, part.dtype, policy))
+        self.graphs.prepare(llm)
         like = torch.empty(0, device=part.device, dtype=part.dtype)
         self.reader.begin(text, part.dtype, part.device)
         return llm, like, text
