@@ -6,9 +6,9 @@ it is forced to its end, so it is fed to the model in one pass instead of n + 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from torch import Tensor
 from .errors import SeedStoryError
 from .repeats import NOTHING, Earlier
 from .sampling import Greedy, Sampling
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,21 @@ class Speaker(Protocol):
         ...
 
 
+class Read(NamedTuple):
+    """What a saying wants to be read next; it is sent the hidden states [len(keys), D].
+
+    ``keys`` are token ids, or whatever else a reader takes rows from.
+    """
+
+    keys: Sequence[Any]
+
+
+class Score(NamedTuple):
+    """A hidden state [D] of which a saying wants the scores; it is sent them, [V]."""
+
+    hidden: Tensor
+
+
 @dataclass(frozen=True)
 class Decoded:
     """What was said.
@@ -79,10 +96,35 @@ def decode(
     earlier: Earlier = NOTHING,
     given: Sequence[int] = (),
 ) -> Decoded:
-    """Say one panel.
+    """Say one panel with ``speaker``, the model behind its prompt; the rest is as of `saying`."""
+    return answered(saying(hidden, markers, sampling, seed, on_tokens, earlier, given), speaker)
+
+
+def answered(asking: Generator[Read | Score, Tensor, T], speaker: Speaker) -> T:
+    """What ``asking`` returns when ``speaker`` answers it."""
+    try:
+        ask = next(asking)
+        while True:
+            if isinstance(ask, Read):
+                ask = asking.send(speaker.read(ask.keys))
+            else:
+                ask = asking.send(speaker.scores(ask.hidden))
+    except StopIteration as end:
+        return end.value
+
+
+def saying(
+    hidden: Tensor,
+    markers: Markers,
+    sampling: Sampling,
+    seed: int = 0,
+    on_tokens: Callable[[Sequence[int]], None] = lambda ids: None,
+    earlier: Earlier = NOTHING,
+    given: Sequence[int] = (),
+) -> Generator[Read | Score, Tensor, Decoded]:
+    """Say one panel, asking for what only a model can do: so several can share one.
 
     Args:
-        speaker: the model behind its prompt.
         hidden: [D], hidden state of the prompt's last row.
         seed: of the drawing, used by pickers that draw.
         on_tokens: called with all ids so far before each reading; may raise to cancel.
@@ -96,7 +138,8 @@ def decode(
     ids: list[int] = []
     rows = [hidden[None][:0]]
     while len(ids) < sampling.max_new_tokens:
-        token = _next(speaker.scores(hidden), [*given, *ids], markers, sampling, generator, earlier)
+        scores = yield Score(hidden)
+        token = _next(scores, [*given, *ids], markers, sampling, generator, earlier)
         run = (token, *markers.followers(token))[: sampling.max_new_tokens - len(ids)]
         ids += run
         on_tokens(ids)
@@ -107,9 +150,9 @@ def decode(
         )
         if finished:  # nothing is said behind the last token; only a picture's rows are wanted
             if token != ids[-1] == markers.end:
-                rows.append(speaker.read(run[:-1]))
+                rows.append((yield Read(run[:-1])))
             break
-        rows.append(speaker.read(run))
+        rows.append((yield Read(run)))
         hidden = rows[-1][-1]
     return Decoded(tuple(ids), torch.cat(rows))
 
