@@ -118,6 +118,17 @@ class Int4:
 FORMATS: dict[str, Format | None] = {"none": None, "int8": Int8(), "int4": Int4()}
 
 
+def chosen(name: str) -> Format | None:
+    """The format behind a name in `FORMATS`; its library is there.
+
+    Raises:
+        SeedStoryError: as `kitchen`.
+    """
+    if FORMATS[name] is not None:
+        prepare()
+    return FORMATS[name]
+
+
 def rotation(width: int) -> int:
     """Side of the rotation for ``width`` channels, or 0 where none divides it."""
     return next((side for side in ROTATIONS if width % side == 0), 0)

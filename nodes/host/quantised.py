@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ...seedstory_core.errors import SeedStoryError
-from ...seedstory_core.quantised import FORMATS, Format, prepare
+from ...seedstory_core.quantised import FORMATS, Format, chosen
 
 #: Choices of the loader.
 QUANTISED = tuple(FORMATS)
@@ -22,8 +22,7 @@ def chosen_format(name: str) -> Format | None:
     form = FORMATS[name]
     if form is not None:
         _check_host(form, name)
-        prepare()
-    return form
+    return chosen(name)
 
 
 def quantised_layers(dtype: torch.dtype) -> Any:

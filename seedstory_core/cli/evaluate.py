@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SeedStoryError
+from ..quantised import FORMATS, chosen
 from .places import DTYPES
 from .progress import Bar
 
@@ -62,6 +63,7 @@ def add_parser(subparsers: Any) -> None:
     add = machine.add_argument
     add("--device", default="cpu", help="cpu, cuda, cuda:1, mps, auto")
     add("--dtype", default="auto", choices=["auto", *DTYPES], help="precision")
+    add("--quantise", default="none", choices=[*FORMATS], help="bits of the LLM's layers")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,13 +78,15 @@ def run(args: argparse.Namespace) -> int:
     request = _steering(args) if args.steering else _request(args)
     probes = open_probes(args.probes or SHIPPED)
     device = device_of(args.device)
-    judge = Judge(open_world(args.world), probes, args.keep, device, dtype_of(args.dtype, device))
+    dtype, form = dtype_of(args.dtype, device), chosen(args.quantise)
+    judge = Judge(open_world(args.world), probes, args.keep, device, dtype, form)
     if args.steering:
         return _steer(args, judge, request)
     if args.painting:
         return _paint(args, judge, request)
     stages = _Stages()
     result = evaluate(judge, request, stages, _sheets(args.sheets))
+    result["quantised"] = args.quantise
     if args.damaged:
         from ..evaluation.damage_ranking import rank_damages
 

@@ -16,6 +16,7 @@ from ..book.html import PAGE
 from ..context import Dense, Window
 from ..context import restore as restore_context
 from ..errors import SeedStoryError
+from ..quantised import FORMATS, chosen
 from ..sampling import REFERENCE, Nucleus, Sampling, with_temperature
 from ..sampling import restore as restore_sampling
 from ..types import Opening, PaintSettings
@@ -66,6 +67,7 @@ def add_parser(subparsers: Any) -> None:
     add = machine.add_argument
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps...")
     add("--dtype", default="auto", choices=["auto", *DTYPES], help="precision")
+    add("--quantise", default="none", choices=[*FORMATS], help="bits of the LLM's layers")
     add_options(add)
 
 
@@ -81,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     world = open_world(args.world)
     device = device_of(args.device)
     dtype = dtype_of(args.dtype, device)
+    form = chosen(args.quantise)
     sampling = sampling_of(world, args)
     if context is None:
         context = restore_context(world.defaults.get("context", {"class": "Window"}))
@@ -98,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         context,
         seed=args.seed,
         reference=args.reference,
+        form=form,
     )
     try:
         run.begin(opening_of(world, args), captions)

@@ -15,6 +15,7 @@ from ..files import sweep_parts
 from ..hosts import LocalPart, local_host
 from ..memory import kept_by
 from ..painter import open_painter
+from ..quantised import Format
 from ..sampling import Sampling, describe
 from ..story import attach_image, unpainted
 from ..story_reader import MANIFEST, load_story
@@ -42,12 +43,13 @@ class Run:
         context: Dense | Window,
         seed: int = 0,
         reference: bool = False,
+        form: Format | None = None,
     ) -> None:
         self.folder, self.world, self.device, self.dtype = folder, world, device, dtype
         self.sampling, self.context = sampling, context
         self.seed, self.reference = seed, reference
         mapped = stays_mapped(world, device)
-        self.engine = open_engine(world, local_host(device, dtype, cast=mapped))
+        self.engine = open_engine(world, local_host(device, dtype, mapped, form))
         self.story = Story((), world.engine, world.ref, folder.name)
 
     @property

@@ -18,6 +18,7 @@ from ..engine import open_engine
 from ..errors import SeedStoryError
 from ..hosts import local_host
 from ..painter import open_painter
+from ..quantised import Format
 from ..sampling import Nucleus, Sampling, describe, with_temperature
 from ..sampling import restore as restore_sampling
 from ..types import PaintSettings, Progress, no_progress
@@ -83,6 +84,7 @@ class Judge:
     Args:
         keep: folder for told stories, so that a stopped judgement goes on; None keeps nothing.
         device, dtype: where and in what the world computes; the probes compute on the CPU.
+        form: how the LLM's layers are quantised.
     """
 
     def __init__(
@@ -92,10 +94,11 @@ class Judge:
         keep: Path | None = None,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        form: Format | None = None,
     ) -> None:
         self.world, self.probes, self.keep = world, probes, keep
         self.device, self.dtype = device or torch.device("cpu"), dtype
-        self.engine = open_engine(world, local_host(self.device, dtype))
+        self.engine = open_engine(world, local_host(self.device, dtype, form=form))
         painter = open_painter(world, None, self.device, dtype, self.engine.unet_patch())
         self.painter = PanelPainter(
             self.engine, painter, paint_settings(world), painter_identity(world)

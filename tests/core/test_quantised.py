@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from seedstory_core.babble import make_world
+from seedstory_core.cli import main
 from seedstory_core.engine import open_engine
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.hosts import LocalPart, local_host
@@ -29,6 +30,7 @@ from seedstory_core.quantised import (
     rotation,
 )
 from seedstory_core.sampling import Sampling
+from seedstory_core.story_store import load_story
 from seedstory_core.types import Opening
 from seedstory_core.world import World
 
@@ -190,6 +192,29 @@ def test_mapped_weights_can_be_quantised_too(world: World, library: None) -> Non
     llm = engine.parts["llm"].acquire()
     assert llm.lm_head.weight.dtype == torch.float16
     assert isinstance(llm.model.layers[0].mlp.up_proj, QuantisedLinear)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_the_command_line_tells_with_quantised_weights(
+    mode: str, world: World, tmp_path: Path, library: None
+) -> None:
+    out = tmp_path / "story"
+    asked = ["tell", "--world", str(world.root), "--out", str(out), "--panels", "1", "--no-paint"]
+    assert main([*asked, "--quantise", mode, "--temperature", "0"]) == 0
+    assert len(load_story(out)) == 2
+
+
+def test_the_command_line_says_what_is_missing_before_it_does_anything(
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "comfy_kitchen", None)
+    out = tmp_path / "story"
+    asked = ["tell", "--world", str(world.root), "--out", str(out), "--quantise", "int8"]
+    assert main(asked) == 2
+    assert "pip install comfy-kitchen" in capsys.readouterr().err and not out.exists()
 
 
 # -- refusals --------------------------------------------------------------------------------
