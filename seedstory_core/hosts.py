@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -45,6 +46,11 @@ class LocalPart(Generic[M]):
         self.spec, self.device, self.dtype, self._cast = spec, device, dtype, cast
         self._form = form if spec.quantisable else None
         self._module: M | None = None
+
+    @property
+    def version(self) -> Hashable:
+        """One for ever: its weights are those of the file."""
+        return None
 
     def acquire(self, working_bytes: int = 0) -> M:
         """The loaded module.
@@ -106,6 +112,11 @@ class HeldPart(Generic[M]):
 
     def __init__(self, module: M, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype, self._module = device, dtype, module
+
+    @property
+    def version(self) -> Hashable:
+        """One for ever: nothing changes the module."""
+        return None
 
     def acquire(self, working_bytes: int = 0) -> M:
         """The module."""

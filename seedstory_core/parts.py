@@ -7,7 +7,7 @@ device and in which precision it lives and when it leaves (`Part`). The library'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -33,6 +33,12 @@ class Part(Protocol[M_co]):
 
     device: torch.device
     dtype: torch.dtype
+
+    @property
+    def version(self) -> Hashable:
+        """Another one after `acquire` means other weights, as when a LoRA was patched on: what was
+        computed with the old ones must not be used on."""
+        ...
 
     def acquire(self, working_bytes: int = 0) -> M_co:
         """The part, loaded and ready to run; it will need ``working_bytes`` more while it runs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -87,6 +87,11 @@ class ComfyPart(Generic[M]):
         self.kept: Any = None
         self.reserve = 0
         self._keeper: Kept | None = None
+
+    @property
+    def version(self) -> Hashable:
+        """Changes with every patch on the weights, as ComfyUI counts them."""
+        return None if self.patcher is None else self.patcher.patches_uuid
 
     def keeps(self, keeper: Kept) -> None:
         """From now on, what ``keeper`` keeps on the device is in ComfyUI's books."""

@@ -77,6 +77,8 @@ class DynamicPart:
     Only that much of it works without a GPU; files are read in the usual way.
     """
 
+    version = None
+
     def __init__(self, part: Any, memory: Any) -> None:
         self._part, self._memory = part, memory
         self.device, self.dtype = part.device, part.dtype
@@ -126,6 +128,8 @@ def test_missing_weights_are_named_in_dynamic_memory_too(
 
 class HalfPart:
     """A part of which ComfyUI could load a quarter; the rest is cast as it runs."""
+
+    version = None
 
     def __init__(self, part: Any) -> None:
         self.part, self.device, self.dtype = part, part.device, part.dtype

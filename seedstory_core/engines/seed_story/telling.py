@@ -160,7 +160,7 @@ class Teller:
         llm = part.acquire(self.reader.bytes_for(rows, part.dtype, policy))
         self.graphs.prepare(llm)
         like = torch.empty(0, device=part.device, dtype=part.dtype)
-        self.reader.begin(text, part.dtype, part.device)
+        self.reader.begin(text, (part.dtype, part.version), part.device)
         return llm, like, text
 
 
