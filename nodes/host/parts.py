@@ -13,7 +13,7 @@ from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.memory import Kept
 from ...seedstory_core.ops import torch_ops
 from ...seedstory_core.parts import Part, PartSpec, check_fit
-from ...seedstory_core.quantised import Format, quantise
+from ...seedstory_core.quantised import FORMATS, Format, quantise
 from .kept import kept_patcher
 from .quantised import chosen_format, quantised_layers
 
@@ -87,6 +87,11 @@ class ComfyPart(Generic[M]):
         self.kept: Any = None
         self.reserve = 0
         self._keeper: Kept | None = None
+
+    @property
+    def quantised(self) -> str:
+        """How its weights are stored, one of `quantised.QUANTISED`."""
+        return next(name for name, form in FORMATS.items() if form == self._form)
 
     @property
     def version(self) -> Hashable:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ...seedstory_core.engine import Engine
+from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.memory import (
     PRESETS,
     Device,
@@ -19,9 +20,13 @@ from ...seedstory_core.memory import (
     default_context,
     make_plan,
 )
+from ...seedstory_core.memory.models import part_weights
 from ...seedstory_core.memory.painting import TILE
 from ...seedstory_core.world import World
+from .parts import ComfyPart
+from .quantised import QUANTISED, chosen_format
 
+NONE = "none"  # of `QUANTISED`: as the file has them
 OVERLAP = 16  # latents that tiles share, as in ComfyUI's own node
 
 
@@ -44,6 +49,7 @@ def planned(
         SeedStoryError: the world is damaged.
     """
     part = engine.parts["llm"]
+    assert isinstance(part, ComfyPart), "the handles of Load World"
     chosen = run or Run(context=default_context(world), **how)
     return make_plan(
         world,
@@ -53,6 +59,7 @@ def planned(
         preset,
         _known(part, model, vae, chosen, world),
         free_context=run is None,
+        quantised=_offers(part),
     )
 
 
@@ -85,11 +92,28 @@ def _loading(dtype: torch.dtype, device: torch.device, model: Any, vae: Any) -> 
     )
 
 
-def _known(part: Any, model: Any, vae: Any, run: Run, world: World) -> Known:
+def _offers(part: ComfyPart) -> tuple[str, ...]:
+    """How else the LLM could be stored on this host, if it is not quantised yet."""
+    offers = []
+    for name in QUANTISED if part.quantised == NONE else ():
+        try:
+            if chosen_format(name) is not None:
+                offers.append(name)
+        except SeedStoryError:  # this ComfyUI has no layers for it
+            continue
+    return tuple(offers)
+
+
+def _known(part: ComfyPart, model: Any, vae: Any, run: Run, world: World) -> Known:
     """Sizes of what is loaded or connected, and what ComfyUI will free for it to work in."""
     known: dict[str, KnownModel] = {}
-    if getattr(part, "patcher", None) is not None:
-        known["tell"] = KnownModel(weights=int(part.patcher.model_size()))
+    form = "" if part.quantised == NONE else part.quantised
+    if part.patcher is not None:
+        known["tell"] = KnownModel(weights=int(part.patcher.model_size()), precision=form)
+    elif form:
+        known["tell"] = KnownModel(
+            weights=part_weights(world, "llm").quantised(form), precision=form
+        )
     width, height = run.size or world.panel_size
     if model is not None:
         latent = model.get_model_object("latent_format")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..book.html import PAGE, write_html
-from ..context import Dense, Window
+from ..context import ContextPolicy
 from ..engine import Order, Route, open_engine
 from ..errors import SeedStoryError
 from ..files import sweep_parts
@@ -40,7 +40,7 @@ class Run:
         device: torch.device,
         dtype: torch.dtype,
         sampling: Sampling,
-        context: Dense | Window,
+        context: ContextPolicy,
         seed: int = 0,
         reference: bool = False,
         form: Format | None = None,

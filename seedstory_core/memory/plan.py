@@ -240,7 +240,10 @@ def _advice(
             needed = max(phase.kept + phase.working, loading.floor)
             for name, size in offers.items():
                 if name in QUANTISED and size + needed <= usable:
-                    yield f"In {name} the LLM takes {human(size)} and fits whole."
+                    yield (
+                        f"Quantised to {name} (Load World) the LLM takes {human(size)} and fits "
+                        "whole."
+                    )
                     break
             if fit.resident is None and phase.kept > phase.working:
                 yield "Let fewer panels stay in view (a smaller Window), or tell fewer at once."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rehearsal import memory
+from support.sized_world import make_sized_world
 
 from seedstory_core.context import Window
 from seedstory_core.engine import open_engine
@@ -76,28 +76,11 @@ def test_a_told_panel_holds_what_the_plan_says() -> None:
 
 @pytest.fixture(scope="module")
 def middling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world whose LLM has 50 M weights, as fp16: large beside a process's own noise."""
-    from safetensors.torch import save_file
-
-    from seedstory_core.babble import make_world
-    from seedstory_core.engines.seed_story.memory import Memory
-
-    folder = tmp_path_factory.mktemp("worlds") / "middling"
-    make_world(folder)
-    data = json.loads((folder / "world.json").read_text())
-    sizes = data["sizes"]
-    sizes["llm"] |= {"width": 768, "mlp_width": 2048, "layers": 6, "heads": 12, "kv_heads": 12}
-    sizes["input_resampler"] |= {"width": 768, "heads": 12}
-    sizes["output_resampler"]["source"] = 768
-    (folder / "world.json").write_text(json.dumps(data))
-    with torch.device("meta"):
-        shapes = {k: v.shape for k, v in Memory.of(sizes).build("llm").state_dict().items()}
-    state = {key: torch.full(shape, 0.01, dtype=torch.float16) for key, shape in shapes.items()}
-    save_file(state, folder / "llm.safetensors")
-    return folder
+    """A world whose LLM has 44 M weights: large beside a process's own noise."""
+    return make_sized_world(tmp_path_factory.mktemp("worlds") / "middling", 768, 2048, 6)
 
 
-@pytest.mark.skipif(not memory.rss(), reason="needs /proc/self/status (Linux)")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_a_process_grows_by_what_the_plan_says(middling: Path) -> None:
     """Weights turned into fp32 beside their mapped file, keys and values, activations."""
     world = load_world(middling)
