@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ...context import ContextPolicy
-from ...decoding import Markers, begins_picture, decode, picture_rows
+from ...decoding import Markers, Read, Score, answered, begins_picture, picture_rows, saying
 from ...errors import SeedStoryError
 from ...parts import Part
-from ...repeats import NOTHING
+from ...repeats import NOTHING, Earlier
 from ...sampling import Sampling
 from ...types import Story
 from .captions import Captions
@@ -39,6 +39,9 @@ class Told:
     ids: tuple[int, ...]
     features: Tensor | None
     would_write_on: bool | None = None
+
+
+Asking = Generator[Read | Score, Tensor, Told]
 
 
 class Teller:
@@ -70,15 +73,13 @@ class Teller:
             on_tokens: called with all ids so far; may raise to cancel.
             story: so far; ``sampling`` may ban that its captions come again.
         """
-        sampling = self._within(prompt, policy, sampling)
-        earlier = self._captions.earlier(story, sampling.no_repeat_story) if story else NOTHING
+        sampling = self.within(prompt, policy, sampling)
+        earlier = self.earlier(story, sampling)
         with torch.inference_mode():
             llm, like, text = self._open(prompt, pictures, policy, sampling.max_new_tokens)
             hidden = self.reader.read_page(llm, text, like, lambda: on_tokens(()))[-1]
-            speaker = ReadingSpeaker(self.reader, llm, like)
-            said = decode(speaker, hidden, self._markers, sampling, seed, on_tokens, earlier)
-            rows = picture_rows(said, self._markers, blind)
-            return Told(said.ids, None if rows is None else _picture(llm, rows))
+            asking = self.telling(llm, hidden, sampling, seed, on_tokens, earlier, blind)
+            return answered(asking, ReadingSpeaker(self.reader, llm, like))
 
     def illustrate(
         self,
@@ -94,24 +95,68 @@ class Teller:
         The same pass tells whether the model would begin the picture there. If not, the picture
         stands all the same, unless ``sampling.write_on`` has the model write on first.
         """
-        words = self._words
-        span = (words.begin, *words.slots)
-        sampling = self._within(prompt, policy, sampling)
+        span = self.span
+        sampling = self.within(prompt, policy, sampling)
         new = sampling.max_new_tokens if sampling.write_on else len(span)
         with torch.inference_mode():
             llm, like, text = self._open(prompt, pictures, policy, new)
             whole = replace(text, ids=(*text.ids, *span), keys=(*text.keys, *span))
             rows = self.reader.read_page(llm, whole, like, lambda: on_tokens(()))
-            last, rows = rows[-len(span) - 1], rows[-len(words.slots) :]
-            speaker = ReadingSpeaker(self.reader, llm, like)
             caption = text.ids[text.pictures[-1].end + 1 :]
-            begins = begins_picture(speaker.scores(last), caption, self._markers, sampling)
-            if begins or not sampling.write_on:
-                return Told((*span, words.end), _picture(llm, rows), not begins)
-            self.reader.unread(len(span))
-            said = decode(speaker, last, self._markers, sampling, seed, on_tokens, given=caption)
-            added = picture_rows(said, self._markers)
-            return Told(said.ids, None if added is None else _picture(llm, added), True)
+            unread = self.reader.unread
+            asking = self.illustrating(llm, rows, caption, sampling, seed, on_tokens, unread)
+            return answered(asking, ReadingSpeaker(self.reader, llm, like))
+
+    def telling(
+        self,
+        llm: Mllm,
+        hidden: Tensor,
+        sampling: Sampling,
+        seed: int,
+        on_tokens: OnTokens,
+        earlier: Earlier,
+        blind: bool = False,
+    ) -> Asking:
+        """What `tell` asks of the LLM behind its prompt, whose last hidden state [D] is given."""
+        said = yield from saying(hidden, self._markers, sampling, seed, on_tokens, earlier)
+        rows = picture_rows(said, self._markers, blind)
+        return Told(said.ids, None if rows is None else _picture(llm, rows))
+
+    def illustrating(
+        self,
+        llm: Mllm,
+        rows: Tensor,
+        caption: Sequence[int],
+        sampling: Sampling,
+        seed: int,
+        on_tokens: OnTokens,
+        unread: Callable[[int], object],
+    ) -> Asking:
+        """What `illustrate` asks of the LLM behind its prompt and the picture's `span`.
+
+        Args:
+            rows: [L, D], hidden states of the last rows: one of the prompt's and the span's.
+            caption: its ids.
+            unread: takes back so many rows.
+        """
+        span, slots = self.span, self._words.slots
+        last, rows = rows[-len(span) - 1], rows[-len(slots) :]
+        begins = begins_picture((yield Score(last)), caption, self._markers, sampling)
+        if begins or not sampling.write_on:
+            return Told((*span, self._words.end), _picture(llm, rows), not begins)
+        unread(len(span))
+        said = yield from saying(last, self._markers, sampling, seed, on_tokens, given=caption)
+        added = picture_rows(said, self._markers)
+        return Told(said.ids, None if added is None else _picture(llm, added), True)
+
+    @property
+    def span(self) -> tuple[int, ...]:
+        """Ids that ask for a picture."""
+        return (self._words.begin, *self._words.slots)
+
+    def earlier(self, story: Story | None, sampling: Sampling) -> Earlier:
+        """Captions of ``story`` that may not come again."""
+        return self._captions.earlier(story, sampling.no_repeat_story) if story else NOTHING
 
     def check_room(
         self,
@@ -144,7 +189,7 @@ class Teller:
     def _in_view(self, ids: Sequence[int], policy: ContextPolicy) -> int:
         return policy.in_view(spans(ids, self._words.slots), len(ids))
 
-    def _within(self, prompt: Prompt, policy: ContextPolicy, sampling: Sampling) -> Sampling:
+    def within(self, prompt: Prompt, policy: ContextPolicy, sampling: Sampling) -> Sampling:
         """``sampling`` that says no more than the model's positions are enough for."""
         room = self.check_room(prompt.ids, policy)
         return replace(sampling, max_new_tokens=min(sampling.max_new_tokens, room))
