@@ -44,12 +44,12 @@ class SharedReader:
         """Rows that the cache holds."""
         return self._cache.length
 
-    def begin(self, line: int, text: Page) -> Sequence[Key]:
-        """Let a line be what is known of ``text``, all but its last row at most.
+    def begin(self, line: int, text: Page, fresh: int = 1) -> Sequence[Key]:
+        """Let a line be what is known of ``text``, all but its last ``fresh`` rows at most.
 
         Returns: keys of the rows that are still to be read.
         """
-        known = self._tree.rewind(line, text.keys[:-1])
+        known = self._tree.rewind(line, text.keys[:-fresh])
         used = self._tree.wasted()
         if used is not None:
             self._cache.crop(self._tree.length)
