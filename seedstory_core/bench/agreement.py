@@ -10,8 +10,10 @@ from torch import Tensor
 from ..engines.seed_story.features import SPACE
 from .invariants import Finding
 from .modes import WINDOW
-from .tracks import Stage, Theatre, Track, wide
+from .stage import Stage
+from .tracks import Theatre, Track, features_at, wide
 
+COMPARED = 3  # pictures
 LEAST = 0.995  # of the words (PERFORMANCE: teacher-forced top-1)
 
 
@@ -32,6 +34,19 @@ def agreement(theatre: Theatre, track: Track, merged: bool) -> Finding:
     kind = "ref_merged" if merged else "ref"
     seen = f"{agreed} of {words} words, widest gap of scores {gap:.3g}"
     return Finding(f"{stage.weights.dtype} agrees with {kind}", agreed >= LEAST * words, seen)
+
+
+def feature_cosine(stage: Stage, other: Stage) -> float:
+    """Mean cosine of the features [L, D] that two LLMs mean by the same given captions, each
+    behind the opening; row by row."""
+    found = []
+    for caption in stage.captions[:COMPARED]:
+        mine, theirs = (
+            features_at(part.engine().tell(part.opening, caption, part.sampling()), 1)
+            for part in (stage, other)
+        )
+        found.append(torch.nn.functional.cosine_similarity(mine, theirs, dim=-1).mean())
+    return float(torch.stack(found).mean())
 
 
 def _scores(theatre: Theatre, track: Track, index: int, merged: bool) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ def stock_llama(config: LlmConfig, weights: Weights, merged: bool) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-    shape = LlamaConfig(
+    sizes: dict[str, Any] = dict(
         vocab_size=config.vocab,
         hidden_size=config.width,
         intermediate_size=config.mlp_width,
@@ -58,6 +58,7 @@ def stock_llama(config: LlmConfig, weights: Weights, merged: bool) -> Any:
         attention_bias=False,
         use_cache=True,
     )
+    shape = LlamaConfig(**sizes)
     with torch.device("meta"):
         llama = LlamaForCausalLM(shape)
     state = weights.mllm.state_dict()

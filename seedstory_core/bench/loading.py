@@ -115,13 +115,10 @@ def _agent(weights: Weights, plain: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _load_world(
     root: Path, config: SeedStoryConfig, device: torch.device, dtype: torch.dtype
 ) -> None:
-    specs = (
-        PartSpec("llm", lambda ops: Mllm(config, ops), root / "llm.safetensors"),
-        PartSpec("vision", lambda ops: Vision(config.vision, ops), root / "vision.safetensors"),
-    )
-    llm, _ = (LocalPart(spec, device, dtype).acquire() for spec in specs)
-    assert isinstance(llm, Mllm)
-    _one_row(llm, device, dtype)
+    eye = PartSpec("vision", lambda ops: Vision(config.vision, ops), root / "vision.safetensors")
+    llm = PartSpec("llm", lambda ops: Mllm(config, ops), root / "llm.safetensors")
+    LocalPart(eye, device, dtype).acquire()
+    _one_row(LocalPart(llm, device, dtype).acquire(), device, dtype)
 
 
 def _load_reference(

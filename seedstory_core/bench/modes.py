@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import torch
 
 from ..context import Block, ContextPolicy, Dense, MultimodalSink, Window
 from ..errors import SeedStoryError
+from ..quantised import LIBRARY
 
 WINDOW = 8  # panels in view, as in the reference
-CUDA_ONLY = "needs CUDA"
-NOT_BUILT = "not built"
+SINK = MultimodalSink(WINDOW)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Mode:
         fresh: nothing is kept from panel to panel.
         given: captions are given, only pictures are told.
         same: it must say what its baseline says.
+        form: how the weights are quantised (`quantised.FORMATS`), or "".
+        graphs: short passes are captured; for a GPU, and not run elsewhere.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Mode:
     fresh: bool = False
     given: bool = False
     same: bool = False
+    form: str = ""
+    graphs: bool = False
 
 
 MODES = {
@@ -50,7 +55,7 @@ MODES = {
         Mode("fused", "picture in one pass, nothing kept", fresh=True, same=True),
         Mode("exact", "the same, and KV kept until the window slides", same=True),
         Mode("block", "KV kept, the window slides by 4 panels", policy=Block(WINDOW, 4)),
-        Mode("sink", "KV kept for ever, capped sink", policy=MultimodalSink(WINDOW)),
+        Mode("sink", "KV kept for ever, capped sink", policy=SINK),
         Mode("dense", "KV kept, all panels in view", policy=Dense()),
         Mode(
             "ref_given",
@@ -64,17 +69,13 @@ MODES = {
             "given_sink",
             "given captions, capped sink",
             "ref_given",
-            policy=MultimodalSink(WINDOW),
+            policy=SINK,
             given=True,
         ),
+        Mode("graph", "the capped sink, captured as CUDA graphs", policy=SINK, graphs=True),
+        Mode("int8", "the same, 8-bit weights", policy=SINK, graphs=True, form="int8"),
+        Mode("int4", "the same, 4-bit weights", policy=SINK, graphs=True, form="int4"),
     )
-}
-
-#: Modes for a GPU.
-ON_GPU = {
-    "graph": "static KV and captured CUDA graphs",
-    "int8": "int8 weights",
-    "int4": "4-bit weights",
 }
 DEFAULT = (
     "ref", "ref_merged", "fused", "exact", "block", "sink", "ref_given", "given", "given_sink",
@@ -89,11 +90,20 @@ def chosen(names: Sequence[str], device: torch.device) -> tuple[list[Mode], dict
     Raises:
         SeedStoryError: an unknown name.
     """
-    unknown = [name for name in names if name not in MODES and name not in ON_GPU]
+    unknown = [name for name in names if name not in MODES]
     if unknown:
-        known = ", ".join((*MODES, *ON_GPU))
-        raise SeedStoryError(f"There is no mode {unknown[0]!r}. Known: {known}.")
-    wanted = {MODES[name].baseline for name in names if name in MODES} | set(names)
-    why = NOT_BUILT if device.type == "cuda" else CUDA_ONLY
-    lacking = {name: f"{why}: {what}" for name, what in ON_GPU.items() if name in wanted}
+        raise SeedStoryError(f"There is no mode {unknown[0]!r}. Known: {', '.join(MODES)}.")
+    asked = [MODES[name] for name in names]
+    lacking = {mode.name: why for mode in asked if (why := _obstacle(mode, device))}
+    able = {mode.name for mode in asked} - set(lacking)
+    wanted = able | {MODES[name].baseline for name in able}
     return [mode for mode in MODES.values() if mode.name in wanted], lacking
+
+
+def _obstacle(mode: Mode, device: torch.device) -> str:
+    """Why a mode cannot run on ``device``, or ""."""
+    if mode.graphs and device.type != "cuda":
+        return f"needs CUDA: {mode.what}"
+    if mode.form and find_spec("comfy_kitchen") is None:
+        return f"needs the library {LIBRARY}: {mode.what}"
+    return ""

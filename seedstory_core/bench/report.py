@@ -37,7 +37,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         if rows:
             parts.append(f"**{title}**\n\n{_times(rows, stage, result['modes'])}")
     parts += [_kv(result), _loading(result["loading"]), _lacking(result["lacking"])]
-    parts += [_targets(result), _invariants(result["invariants"])]
+    parts += [_cosines(result["modes"]), _targets(result), _invariants(result["invariants"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -135,6 +135,18 @@ def _loading(loading: Mapping[str, Any] | None) -> str:
 
 def _lacking(lacking: Mapping[str, str]) -> str:
     return "\n".join(f"{name}: not run ({why})" for name, why in lacking.items())
+
+
+def _cosines(modes: Mapping[str, Any]) -> str:
+    found = {
+        name: figures["feature_cosine"]
+        for name, figures in modes.items()
+        if "feature_cosine" in figures
+    }
+    return "\n".join(
+        f"{name}: features' cosine to unquantised weights {value:.5f}"
+        for name, value in found.items()
+    )
 
 
 def _targets(result: Mapping[str, Any]) -> str:

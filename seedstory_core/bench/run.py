@@ -13,14 +13,15 @@ import torch
 from ..errors import SeedStoryError
 from ..types import Progress, no_progress
 from . import invariants, machine
-from .agreement import agreement
+from .agreement import agreement, feature_cosine
 from .invariants import Finding
 from .loading import time_loading
 from .meter import Meter
 from .modes import DEFAULT, Mode, chosen
 from .sizes import Scale, scale_of
+from .stage import make_stage
 from .summary import decode_share, summarize
-from .tracks import Theatre, Track, make_stage
+from .tracks import Theatre, Track
 from .weights import Weights, random_weights
 
 FORMAT, VERSION = "seedstory-bench", 1
@@ -91,7 +92,7 @@ def bench(options: Options, progress: Progress = no_progress) -> dict[str, Any]:
         "sizes": scale.config.to_json()["llm"],
         "clock": Meter(device).clock.name,
         "machine": {**told, "load_after": machine.load()},
-        "modes": _figures(tracks, weights, told, options.words),
+        "modes": _figures(theatre, tracks, told.get("copy_bytes_per_second")),
         "lacking": lacking,
         "loading": loading,
         "invariants": [vars(finding) for finding in found],
@@ -179,23 +180,18 @@ def _theatre(scale: Scale, weights: Weights, panels: int, options: Options) -> T
     return Theatre(make_stage(scale.config, weights, panels, options.words, options.seed))
 
 
-def _figures(
-    tracks: dict[str, Track], weights: Weights, facts: dict[str, Any], words: int
-) -> dict[str, Any]:
+def _figures(theatre: Theatre, tracks: dict[str, Track], bandwidth: float | None) -> dict[str, Any]:
+    """Every mode's summary, and what needs more than its costs."""
     figures = {
         name: summarize(track.mode, track.costs, tracks[track.mode.baseline].costs)
         for name, track in tracks.items()
     }
-    bandwidth = facts.get("copy_bytes_per_second")
-    if bandwidth is None:
-        return figures
-    llm = weights.mllm.model.config
-    row_bytes = 2 * llm.layers * llm.kv_heads * llm.head_width * weights.dtype.itemsize
-    read = [*weights.mllm.model.layers.parameters(), *weights.mllm.lm_head.parameters()]
-    weight_bytes = sum(value.nbytes for value in read)
     for name, track in tracks.items():
-        share = decode_share(track.costs, weight_bytes, row_bytes, bandwidth, words)
-        figures[name]["share_of_copy_bandwidth"] = share
+        if bandwidth is not None:
+            share = decode_share(track.costs, *track.read_bytes(), bandwidth, track.stage.length)
+            figures[name]["share_of_copy_bandwidth"] = share
+        if track.mode.form:
+            figures[name]["feature_cosine"] = feature_cosine(theatre.stage, track.stage)
     return figures
 
 

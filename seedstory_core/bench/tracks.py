@@ -3,81 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..context import ContextPolicy, Window
-from ..engines.seed_story.config import SeedStoryConfig
-from ..engines.seed_story.engine import NAME, SeedStoryEngine
+from ..engines.seed_story.engine import SeedStoryEngine
 from ..engines.seed_story.features import SPACE
 from ..engines.seed_story.prompt import TURN, Vocabulary, clean, display
-from ..hosts import HeldPart
-from ..sampling import Greedy, Sampling
 from ..story import append
-from ..types import Panel, Story, WorldRef
+from ..types import Panel, Story
 from .baseline import Baseline
 from .meter import Cost, Meter
 from .modes import Mode
-from .weights import Weights
-from .words import NumberWords, WithoutEnd
-
-WORLD = WorldRef("bench", "bench")
-OPENING_WORDS = 12
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """What all tracks share.
-
-    Attributes:
-        opening: a story of one panel.
-        captions: of every panel to come, for modes in which they are given.
-        length: words of each caption.
-    """
-
-    config: SeedStoryConfig
-    weights: Weights
-    tokenizer: NumberWords
-    opening: Story
-    captions: tuple[str, ...]
-    length: int
-
-    @property
-    def device(self) -> torch.device:
-        return self.weights.mllm.lm_head.weight.device
-
-    def engine(self) -> SeedStoryEngine:
-        """Our engine on the merged weights; nothing read yet."""
-        part = HeldPart(self.weights.mllm, self.device, self.weights.dtype)
-        parts: dict[str, Any] = dict.fromkeys(("vision", "llm", "detokenizer"), part)
-        return SeedStoryEngine(WORLD, self.config, self.tokenizer, parts, Path("bench"))
-
-    def sampling(self) -> Sampling:
-        """Greedy; captions of `length` words, then a picture."""
-        words = self.tokenizer
-        marks = words.encode("<img>")
-        picker = WithoutEnd(marks[0], words.eos)
-        return Sampling(picker=cast(Greedy, picker), max_caption_tokens=self.length)
-
-
-def make_stage(
-    config: SeedStoryConfig, weights: Weights, panels: int, length: int, seed: int
-) -> Stage:
-    """The same inputs for every mode, by ``seed``."""
-    generator = torch.Generator().manual_seed(seed)
-    words = NumberWords(config.llm.vocab, config.image_tokens)
-    pool = config.vision.pool
-    picture = torch.randn(pool.tokens, pool.width, generator=generator).to(weights.dtype)
-    text = words.caption(OPENING_WORDS, generator)
-    first = Panel(caption=text, text=text, origin="opening", features={SPACE: picture})
-    opening = append(Story((), NAME, WORLD, "bench"), first)
-    captions = tuple(words.caption(length, generator) for _ in range(panels))
-    return Stage(config, weights, words, opening, captions, length)
+from .quantised import quantised
+from .stage import Stage
 
 
 class Track(ABC):
@@ -86,6 +29,7 @@ class Track(ABC):
     Attributes:
         story: so far.
         costs: one a told panel.
+        decoder: what passes rows; ``head``: what scores them.
     """
 
     decoder: nn.Module
@@ -100,8 +44,7 @@ class Track(ABC):
         """Tell and measure the next panel."""
         self.prepare()
         caption = self.stage.captions[len(self.costs)] if self.mode.given else None
-        words = 0 if self.mode.given else self.stage.length
-        with meter.panel(self.decoder, self.head, words) as cost:
+        with meter.panel(self, 0 if self.mode.given else self.stage.length) as cost:
             self.story = self.tell(caption)
         self.costs.append(cost)
 
@@ -109,9 +52,41 @@ class Track(ABC):
         """What is done before the clock runs."""
         return
 
+    @contextmanager
+    def listening(
+        self, forward: Callable[[int], None], head: Callable[[int], None]
+    ) -> Iterator[None]:
+        """See `meter.Source`."""
+
+        def scored(module: nn.Module, args: tuple[Any, ...]) -> None:
+            head(args[0].numel() // args[0].shape[-1])
+
+        hook = self.head.register_forward_pre_hook(scored)
+        try:
+            with self.counting(forward):
+                yield
+        finally:
+            hook.remove()
+
+    def read_bytes(self) -> tuple[int, int]:
+        """What decoding a word reads: all weights of layers and head, and a row of the KV."""
+        layers = self.decoder.get_submodule("layers")
+        read = (*layers.parameters(), *layers.buffers(), *self.head.parameters())
+        llm, dtype = self.stage.config.llm, self.stage.weights.dtype
+        row = 2 * llm.layers * llm.kv_heads * llm.head_width * dtype.itemsize
+        return sum(value.nbytes for value in read), row
+
     @abstractmethod
     def tell(self, caption: str | None) -> Story:
         """The story and one more panel."""
+
+    @abstractmethod
+    def counting(self, forward: Callable[[int], None]) -> AbstractContextManager[None]:
+        """Inside, ``forward`` hears of every pass through the decoder."""
+
+    @abstractmethod
+    def held(self) -> tuple[int, int]:
+        """Rows and bytes of the KV."""
 
 
 class EngineTrack(Track):
@@ -120,15 +95,28 @@ class EngineTrack(Track):
     def __init__(self, mode: Mode, stage: Stage) -> None:
         super().__init__(mode, stage)
         self.decoder, self.head = stage.weights.mllm.model, stage.weights.mllm.lm_head
-        self._engine, self._sampling = stage.engine(), stage.sampling()
+        self._engine, self._sampling = stage.engine(mode.graphs), stage.sampling()
 
     def prepare(self) -> None:
         """A mode that keeps nothing begins with an engine that has read nothing."""
         if self.mode.fresh:
-            self._engine = self.stage.engine()
+            self._engine = self.stage.engine(self.mode.graphs)
 
     def tell(self, caption: str | None) -> Story:
         return self._engine.tell(self.story, caption, self._sampling, self.mode.policy)
+
+    @contextmanager
+    def counting(self, forward: Callable[[int], None]) -> Iterator[None]:
+        """The reader tells, since a captured graph calls no module."""
+        reader = self._engine.reader
+        before, reader.on_forward = reader.on_forward, forward
+        try:
+            yield
+        finally:
+            reader.on_forward = before
+
+    def held(self) -> tuple[int, int]:
+        return self._engine.reader.rows, self._engine.reader.nbytes
 
 
 class ReferenceTrack(Track):
@@ -138,12 +126,34 @@ class ReferenceTrack(Track):
         super().__init__(mode, stage)
         self.decoder, self.head = baseline.llama.model, baseline.llama.lm_head
         self._engine, self._baseline = stage.engine(), baseline
+        self._cache: Any = None
 
     def tell(self, caption: str | None) -> Story:
         panel = referenced(
             self._baseline, self._engine, self.story, caption, self.stage.length, self.mode.policy
         )
         return append(self.story, panel)
+
+    @contextmanager
+    def counting(self, forward: Callable[[int], None]) -> Iterator[None]:
+        """A hook tells, and remembers the cache that `generate` has made."""
+
+        def passing(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            embeds = kwargs.get("inputs_embeds")
+            self._cache = kwargs.get("past_key_values")
+            forward((kwargs["input_ids"] if embeds is None else embeds).shape[1])
+
+        hook = self.decoder.register_forward_pre_hook(passing, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def held(self) -> tuple[int, int]:
+        cache, self._cache = self._cache, None
+        layers = [layer for layer in cache.layers if layer.keys is not None]
+        size = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+        return cache.get_seq_length(), size
 
 
 def referenced(
@@ -171,6 +181,7 @@ class Theatre:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._baselines: dict[bool, Baseline] = {}
+        self._stages = {"": stage}
 
     def baseline(self, merged: bool) -> Baseline:
         """The stock model with its LoRA merged or not."""
@@ -185,9 +196,16 @@ class Theatre:
         return [
             ReferenceTrack(mode, self.stage, self.baseline(mode.merged))
             if mode.reference
-            else EngineTrack(mode, self.stage)
+            else EngineTrack(mode, self.staged(mode.form))
             for mode in modes
         ]
+
+    def staged(self, form: str) -> Stage:
+        """The stage with weights quantised as ``form``; "": as they are."""
+        if form not in self._stages:
+            weights = quantised(self.stage.config, self.stage.weights, form)
+            self._stages[form] = replace(self.stage, weights=weights)
+        return self._stages[form]
 
 
 def features_at(story: Story, index: int) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 
 import pytest
 import torch
 
-from seedstory_core.bench.agreement import agreement
+from seedstory_core.bench.agreement import agreement, feature_cosine
 from seedstory_core.bench.baseline import LoraLinear
 from seedstory_core.bench.loading import time_loading
 from seedstory_core.bench.machine import copy_bandwidth, facts
@@ -16,8 +17,9 @@ from seedstory_core.bench.meter import Cost
 from seedstory_core.bench.modes import DEFAULT, MODES, chosen
 from seedstory_core.bench.run import tell_in_turn
 from seedstory_core.bench.sizes import EIGHTH, FULL, SCALES, scale_of
+from seedstory_core.bench.stage import make_stage
 from seedstory_core.bench.summary import decode_share, growth, p90, ratio, stages, summarize, times
-from seedstory_core.bench.tracks import Theatre, make_stage
+from seedstory_core.bench.tracks import EngineTrack, Theatre
 from seedstory_core.bench.weights import RANK, SCALING, TARGETS, on_meta, random_weights
 from seedstory_core.bench.words import NumberWords, WithoutEnd
 from seedstory_core.engines.seed_story.prompt import TURN, Vocabulary, clean
@@ -100,6 +102,17 @@ def test_agreement_is_whole_in_fp32() -> None:
         assert finding.held and finding.seen.startswith("10 of 10 words"), finding
 
 
+@pytest.mark.parametrize(("form", "least"), [("int8", 0.99), ("int4", 0.9)])
+def test_quantised_weights_tell_and_mean_nearly_the_same(form: str, least: float) -> None:
+    pytest.importorskip("comfy_kitchen", reason="not installed: comfy-kitchen (quantised weights)")
+    weights = random_weights(TINY, CPU, torch.float32, 0)
+    theatre = Theatre(make_stage(TINY, weights, 1, 5, 0))
+    track = tell_in_turn(theatre, [MODES[form]], 1, CPU)[form]
+    assert track.costs[0].forwards == 7
+    assert track.read_bytes()[0] < EngineTrack(MODES["sink"], theatre.stage).read_bytes()[0]
+    assert least < feature_cosine(theatre.stage, track.stage) < 1
+
+
 def test_both_ways_of_loading_end_with_a_model_that_runs() -> None:
     loaded = time_loading(TINY, CPU, torch.float32, 0)
     assert set(loaded["seconds"]) == set(loaded["bytes"]) == {"reference", "world"}
@@ -150,9 +163,13 @@ def test_a_summary_names_the_kv_of_sampled_panels() -> None:
 def test_baselines_come_with_the_modes_that_need_them() -> None:
     modes, lacking = chosen(["given", "int8"], CPU)
     assert [mode.name for mode in modes] == ["ref_given", "given"]
+    on_gpu, _ = chosen(["graph", "int8"], torch.device("cuda"))
+    quantised = ["int8"] if find_spec("comfy_kitchen") else []
+    assert [mode.name for mode in on_gpu] == ["ref_merged", "graph", *quantised]
     assert list(lacking) == ["int8"] and "needs CUDA" in lacking["int8"]
     everything, _ = chosen(DEFAULT, CPU)
     assert {"ref", "fused", "exact", "block", "sink"} <= {mode.name for mode in everything}
+    assert list(chosen(DEFAULT, CPU)[1]) == ["graph", "int8", "int4"]
     with pytest.raises(SeedStoryError, match="no scale 'huge'"):
         scale_of("huge")
 

@@ -16,7 +16,8 @@ from seedstory_core.bench.modes import MODES
 from seedstory_core.bench.report import broken, markdown
 from seedstory_core.bench.run import Options, bench, tell_in_turn
 from seedstory_core.bench.sizes import SCALES
-from seedstory_core.bench.tracks import Theatre, make_stage
+from seedstory_core.bench.stage import make_stage
+from seedstory_core.bench.tracks import Theatre
 from seedstory_core.bench.weights import random_weights
 from seedstory_core.cli import main
 from seedstory_core.context import Block, MultimodalSink, Window
