@@ -47,11 +47,11 @@ class PaintStory(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "steps",
-                    default=50,
-                    min=1,
+                    default=0,
+                    min=0,
                     max=1000,
-                    tooltip="Sampling steps for each panel. Plays no part when SIGMAS are "
-                    "connected.",
+                    tooltip="Sampling steps for each panel. 0: the world's own steps, cfg and "
+                    "scheduler. Plays no part when SIGMAS are connected.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -60,7 +60,8 @@ class PaintStory(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="How strongly pictures follow the features. The reference uses 7.5.",
+                    tooltip="How strongly pictures follow the features. The reference uses 7.5. "
+                    "With steps 0, the world's own holds.",
                 ),
                 io.Combo.Input(
                     "sampler_name",
@@ -72,7 +73,8 @@ class PaintStory(io.ComfyNode):
                     "scheduler",
                     options=host.scheduler_names(),
                     default="normal",
-                    tooltip="The noise schedule. Plays no part when SIGMAS are connected.",
+                    tooltip="The noise schedule. Plays no part when SIGMAS are connected, or with "
+                    "steps 0.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -165,6 +167,8 @@ def paint(
     """The story with one more picture each time, in the order of ``indices``."""
     if memory is not None:
         memory.check()
+    if not steps:
+        steps, cfg, scheduler = own_settings(detokenizer)
     plan = PaintSettings(steps, cfg, seed, panel_size(detokenizer, width, height), same_noise)
     size = plan.size or detokenizer.world.panel_size
     tiled = memory is not None and memory.tiled
@@ -183,6 +187,17 @@ def paint(
         story = attach_image(story, index, picture, note)
         reporter.next_stage()
         yield story
+
+
+def own_settings(detokenizer: EngineHandle) -> tuple[int, float, str]:
+    """Steps, cfg and scheduler that a world is made for; else those of the reference."""
+    wanted, like = detokenizer.world.defaults.get("paint", {}), PaintSettings()
+    spacing = (world_scheduler(detokenizer) or {}).get("timestep_spacing")
+    return (
+        int(wanted.get("steps", like.steps)),
+        float(wanted.get("guidance", like.guidance)),
+        "simple" if spacing == "trailing" else "normal",
+    )
 
 
 NODES: tuple[type[io.ComfyNode], ...] = (PaintStory,)

@@ -6,12 +6,14 @@ import gc
 import importlib
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from support.comfy_places import ROOT
 from support.executor import Executor
 
 STEPS = 2
@@ -94,6 +96,24 @@ def test_two_phases_tell_paint_show_and_keep(
     assert all(p.image is not None for p in kept.panels)
     assert kept.panels[1].image.shape == (64, 64, 3)
     assert kept.panels[1].provenance["paint"]["sampler"] == "euler"
+
+
+def test_without_steps_a_world_paints_as_it_is_made_for(
+    executor: Executor, pack: ModuleType, tmp_path: Path
+) -> None:
+    prompt = begin() | {"4": tell_story(1), "8": node("LoadWorldPainter", world="picture-world")}
+    prompt["1"]["inputs"]["world"] = "picture-world"
+    prompt["9"] = paint(["4", 0], steps=0, cfg=9.0, scheduler="karras")
+    executor.run(prompt | {"10": node("ShowStory", story=["9", 0])})
+    kept = pack.seedstory_core.story_store.load_story(run_folder(tmp_path))
+    made = kept.panels[1].provenance["paint"]
+    world = pack.seedstory_core.world.load_world(ROOT / "worlds" / "picture-world")
+    wanted = world.defaults["paint"]
+    assert made["steps"] == wanted["steps"] < 50
+    assert (made["cfg"], made["scheduler"]) == (wanted["guidance"], "simple")
+    own_settings = importlib.import_module(f"{pack.__name__}.nodes.painting").own_settings
+    plain = replace(world, painter=None, defaults={})
+    assert own_settings(SimpleNamespace(world=plain)) == (50, 7.5, "normal")
 
 
 def test_one_by_one_equals_all_at_once(
