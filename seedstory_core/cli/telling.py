@@ -9,12 +9,12 @@ import torch
 
 from ..book.html import PAGE, write_html
 from ..context import ContextPolicy
-from ..engine import Order, Route, open_engine
+from ..engine import Engine, Order, Route, open_engine
 from ..errors import SeedStoryError
 from ..files import sweep_parts
 from ..hosts import LocalPart, local_host
 from ..memory import kept_by
-from ..painter import open_painter
+from ..painter import batches, open_painter
 from ..quantised import Format
 from ..sampling import Sampling, describe
 from ..story import attach_image, unpainted
@@ -30,7 +30,9 @@ class Run:
     """A story growing in one folder.
 
     Attributes:
-        story: what is in the folder, or None before `begin`.
+        story: what is in the folder; without panels before `begin`.
+        seed: of panel 0.
+        shared: how many panels another story tells as well, and the seed of its panel 0.
     """
 
     def __init__(
@@ -44,13 +46,20 @@ class Run:
         seed: int = 0,
         reference: bool = False,
         form: Format | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.folder, self.world, self.device, self.dtype = folder, world, device, dtype
         self.sampling, self.context = sampling, context
         self.seed, self.reference = seed, reference
+        self.shared: tuple[int, int] = (0, seed)
         mapped = stays_mapped(world, device)
-        self.engine = open_engine(world, local_host(device, dtype, mapped, form))
+        self.engine = engine or open_engine(world, local_host(device, dtype, mapped, form))
         self.story = Story((), world.engine, world.ref, folder.name)
+
+    def seed_of(self, index: int) -> int:
+        """The seed that tells panel ``index``."""
+        panels, seed = self.shared
+        return (seed if index <= panels else self.seed) + index
 
     @property
     def blank(self) -> int:
@@ -64,7 +73,11 @@ class Run:
             SeedStoryError: the folder holds another story, or files of something else.
         """
         fresh = self.engine.start(opening)
-        self._release()  # the LLM needs the room
+        self.release()  # the LLM needs the room
+        self.take_up(fresh, captions)
+
+    def take_up(self, fresh: Story, captions: Sequence[str]) -> None:
+        """As `begin`, from a story of one panel."""
         if (self.folder / MANIFEST).exists():
             known = load_story(self.folder)
             self._check_same(fresh, known, captions)
@@ -79,7 +92,7 @@ class Run:
                 f"{self.folder} holds other files ({', '.join(sorted(others)[:3])}...). Give --out "
                 "a new or empty folder."
             )
-        self._keep(fresh)
+        self.keep(fresh)
 
     def tell(self, panels: int, captions: Sequence[str], bar: Bar) -> None:
         """Tell up to ``panels`` panels after the opening; each is kept at once."""
@@ -90,17 +103,21 @@ class Run:
                 captions[index - 1] if index <= len(captions) else None,
                 self.sampling,
                 self.context,
-                seed=self.seed + index,
+                seed=self.seed_of(index),
                 reference=self.reference,
                 progress=bar,
             )
-            self._keep(told)
+            self.keep(told)
             bar.finish(told.closing if told.closing is not None else told.panels[-1].caption)
         bar.clear()
-        self._release()  # the painter needs the room
+        self.release()  # the painter needs the room
 
-    def paint(self, settings: PaintSettings, base: Path | None, bar: Bar) -> None:
-        """Paint what has no picture yet; each picture is kept at once."""
+    def paint(self, settings: PaintSettings, base: Path | None, bar: Bar, at_once: int = 1) -> None:
+        """Paint what has no picture yet; each picture is kept as soon as it is finished.
+
+        Args:
+            at_once: pictures in one call of the painter; 0: as many as it is worth and fit.
+        """
         todo = unpainted(self.story)
         if not todo:
             return
@@ -109,19 +126,21 @@ class Run:
             for indices in [list(todo)] if joint else [[index] for index in todo]:
                 pictures = self.engine.paint(self.story, indices, settings, bar)
                 for index, picture in zip(indices, pictures, strict=True):
-                    self._keep(attach_image(self.story, index, picture, describe(settings)))
+                    self.keep(attach_image(self.story, index, picture, describe(settings)))
                     bar.finish(f"panels/{index:03d}.png")
             return
         bar(0, 1, "loading the painter")
         patch = self.engine.unet_patch()
         painter = open_painter(self.world, base, self.device, self.dtype, patch)
-        for index in todo:
-            (picture,) = painter.paint(self.engine, self.story, [index], settings, bar)
-            paint = painter.describe(settings, index)
-            self._keep(attach_image(self.story, index, picture, paint))
-            bar.finish(f"panels/{index:03d}.png")
+        at_once = at_once or painter.fitting(settings)
+        for some in batches(todo, at_once):
+            pictures = painter.paint(self.engine, self.story, some, settings, bar, at_once=at_once)
+            for index, picture in zip(some, pictures, strict=True):
+                paint = painter.describe(settings, index)
+                self.keep(attach_image(self.story, index, picture, paint))
+                bar.finish(f"panels/{index:03d}.png")
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Drop all weights, and keep no rows on the device; the next use brings them again."""
         keeper = kept_by(self.engine)
         if keeper is not None:
@@ -147,7 +166,8 @@ class Run:
         panels = "1 panel" if told == 1 else f"{told} panels"
         return f"{panels} told, {told - self.blank} painted.{over} Read it: {page}"
 
-    def _keep(self, story: Story) -> None:
+    def keep(self, story: Story) -> None:
+        """Bring the folder up to ``story``."""
         save_story(self.folder, story)
         self.story = story
         write_html(story, self.folder, self.world.notice)
@@ -178,8 +198,8 @@ class Run:
                 return f"panel {index} was {panel.origin}"
             if given is not None and panel.caption != given:
                 return f"panel {index} has another caption"
-            if given is None and panel.seed != self.seed + index:
-                return f"panel {index} was told with seed {panel.seed}, not {self.seed + index}"
+            if given is None and panel.seed != self.seed_of(index):
+                return f"panel {index} was told with seed {panel.seed}, not {self.seed_of(index)}"
             other = [key for key in wanted if panel.provenance.get(key, wanted[key]) != wanted[key]]
             if other:
                 return f"panel {index} was told with another {other[0]}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .batches import batches, fitting
 from .loading import open_painter, overlay
 from .painting import Painter
+from .solvers import SOLVERS
 
-__all__ = ["Painter", "open_painter", "overlay"]
+__all__ = ["SOLVERS", "Painter", "batches", "fitting", "open_painter", "overlay"]

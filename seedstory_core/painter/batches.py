@@ -15,6 +15,8 @@ from torch import Tensor
 from ..types import Cond, Conditioning
 
 MOST = 8  # panels at once that `fitting` chooses: beyond it, little is won and more lost by a stop
+#: Latents that keep a machine busy by themselves, as those of one SDXL picture of 1024 x 1024.
+BUSY = 128 * 128
 #: Working bytes of an SDXL-type UNet for each latent and each byte of a number, as ComfyUI
 #: estimates them (comfy/model_base.py: memory_required, SDXL's memory_usage_factor 0.8).
 PER_LATENT = 0.01 * 0.8 * 1024 * 1024
@@ -22,7 +24,7 @@ SPARE = 0.5  # share of the free memory that panels may take
 
 
 def fitting(free_bytes: int, latents: int, itemsize: int) -> int:
-    """Panels that can be painted at once, 1 to `MOST`.
+    """Panels that are worth painting at once and fit, 1 to `MOST`.
 
     Args:
         free_bytes: memory free on the painter's device, the weights already there.
@@ -31,7 +33,7 @@ def fitting(free_bytes: int, latents: int, itemsize: int) -> int:
     """
     guided = 2  # a picture and its negative
     one = guided * latents * itemsize * PER_LATENT
-    return max(1, min(MOST, int(SPARE * free_bytes / one)))
+    return max(1, min(MOST, BUSY // latents, int(SPARE * free_bytes / one)))
 
 
 def batches(indices: Sequence[int], at_once: int) -> Iterator[list[int]]:

@@ -100,11 +100,13 @@ def test_progress_counts_every_picture_of_a_batch(
 @pytest.mark.parametrize(
     ("free", "latents", "itemsize", "panels"),
     [
-        (80 << 30, 128 * 128, 2, MOST),  # SDXL at 1024 x 1024 on a large GPU
-        (8 << 30, 128 * 128, 2, 7),
-        (2 << 30, 128 * 128, 2, 1),
+        (80 << 30, 128 * 128, 2, 1),  # SDXL at 1024 x 1024 is busy with one
+        (80 << 30, 64 * 64, 2, 4),
+        (1 << 29, 64 * 64, 2, 1),
+        (80 << 30, 256 * 256, 2, 1),
         (1 << 30, 8 * 8, 4, MOST),  # Picture World on a CPU
-        (0, 128 * 128, 2, 1),
+        (20 << 20, 8 * 8, 4, 2),
+        (0, 8 * 8, 4, 1),
     ],
 )
 def test_the_batch_fits_the_memory(free: int, latents: int, itemsize: int, panels: int) -> None:
@@ -114,6 +116,7 @@ def test_the_batch_fits_the_memory(free: int, latents: int, itemsize: int, panel
 def test_a_painter_asks_its_device(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
     assert painter.fitting(PaintSettings()) == MOST
     monkeypatch.setattr(painting, "free_memory", lambda device: 20 << 20)
+    assert painter.fitting(PaintSettings()) == 2
     assert painter.fitting(PaintSettings(size=(1024, 1024))) == 1
 
 
