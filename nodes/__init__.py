@@ -1,6 +1,6 @@
 """The ComfyUI nodes: each declares its sockets, calls the library once, and hands the result on.
 
-Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `memory`,
+Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `contexts`, `memory`,
 `conditioning`, `painting`, `panels`, `book`, `loop`. `host` is the only place that talks to
 ComfyUI's machinery.
 """
@@ -12,6 +12,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import (
     book,
     conditioning,
+    contexts,
     host,
     loaders,
     loop,
@@ -28,6 +29,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *starting.NODES,
     *telling.NODES,
     *settings.NODES,
+    *contexts.NODES,
     *conditioning.NODES,
     *painting.NODES,
     *panels.NODES,

@@ -1,4 +1,4 @@
-"""Optional settings as values: how words are chosen, what is in view, and the reference's noise."""
+"""Optional settings as values: how words are chosen, and the reference's noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..seedstory_core import sampling
-from ..seedstory_core.context import Dense, Window
 from ..seedstory_core.schedule import euler_sigmas
 from . import host, types
 from .types import EngineHandle
@@ -99,6 +98,14 @@ class Sampling(io.ComfyNode):
                     "again, and no earlier caption word for word. A small n also bans names and "
                     "set phrases; 20 or more bans little but whole captions.",
                 ),
+                io.Boolean.Input(
+                    "write_on",
+                    default=False,
+                    optional=True,
+                    tooltip="For captions of yours behind which the model would not begin a "
+                    "picture yet. Off: it has to. On: it writes on until it does, as the reference "
+                    "does; those words shape the picture, but your caption stays as it is.",
+                ),
             ],
             outputs=[
                 types.Sampling.Output(
@@ -111,55 +118,6 @@ class Sampling(io.ComfyNode):
     def execute(cls, temperature: float, top_p: float, **rules: Any) -> io.NodeOutput:
         base = sampling.Sampling(**rules)
         return io.NodeOutput(sampling.with_temperature(base, temperature, top_p))
-
-
-class WindowContext(io.ComfyNode):
-    """The newest panels are in view."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return host.schema(
-            node_id="SeedStory_WindowContext",
-            display_name="Window Context",
-            category=CATEGORY,
-            description="The next panel reads the newest panels only, as the reference does (8).",
-            search_aliases=["context", "memory", "window"],
-            inputs=[
-                io.Int.Input(
-                    "size", default=8, min=1, max=1000, tooltip="How many panels are in view."
-                )
-            ],
-            outputs=[
-                types.Context.Output(display_name="context", tooltip="For the telling nodes.")
-            ],
-        )
-
-    @classmethod
-    def execute(cls, size: int) -> io.NodeOutput:
-        return io.NodeOutput(Window(size))
-
-
-class DenseContext(io.ComfyNode):
-    """All panels are in view."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return host.schema(
-            node_id="SeedStory_DenseContext",
-            display_name="Dense Context",
-            category=CATEGORY,
-            description="The next panel reads every panel before it; time and memory grow with "
-            "the story.",
-            search_aliases=["context", "memory", "full"],
-            inputs=[],
-            outputs=[
-                types.Context.Output(display_name="context", tooltip="For the telling nodes.")
-            ],
-        )
-
-    @classmethod
-    def execute(cls) -> io.NodeOutput:
-        return io.NodeOutput(Dense())
 
 
 class ReferenceSigmas(io.ComfyNode):
@@ -247,8 +205,6 @@ class ReferenceNoise(io.ComfyNode):
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     Sampling,
-    WindowContext,
-    DenseContext,
     ReferenceSigmas,
     ReferenceNoise,
 )

@@ -222,6 +222,38 @@ def context_rows(policy: ContextPolicy, panel_rows: int, panels: int | None = No
     return min(known, default=None)
 
 
+#: How `named` spells policies: a name, then values for these fields.
+WORDS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+    "dense": (Dense, ()),
+    "window": (Window, ("size",)),
+    "block": (Block, ("size", "step")),
+    "sink": (MultimodalSink, ("window", "cap", "positions")),
+}
+SPELLINGS = "dense, window[:SIZE], block[:SIZE[:STEP]] or sink[:WINDOW[:CAP[:original]]]"
+
+
+def named(text: str) -> ContextPolicy:
+    """A policy by the name it has on the command line.
+
+    Raises:
+        SeedStoryError: no such policy, or impossible numbers.
+
+    >>> named("window"), named("block:6:2")
+    (Window(size=8), Block(size=6, step=2))
+    """
+    name, *values = text.strip().lower().split(":")
+    kind, fields = WORDS.get(name, (None, ()))
+    wrong = SeedStoryError(f"A context policy is {SPELLINGS}, got {text!r}.")
+    if kind is None or len(values) > len(fields):
+        raise wrong
+    given: dict[str, Any] = dict(zip(fields, values, strict=False))
+    for field in given.keys() - {"positions"}:
+        if not given[field].isdecimal():
+            raise wrong
+        given[field] = int(given[field])
+    return kind(**given)
+
+
 def restore(data: Mapping[str, Any]) -> ContextPolicy:
     """What `sampling.describe` wrote of a policy, as in a world's defaults.
 

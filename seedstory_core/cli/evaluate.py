@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..context import SPELLINGS, named
 from ..errors import SeedStoryError
 from ..quantised import FORMATS, chosen
 from .places import DTYPES
@@ -39,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
     add("--stories", type=int, default=20, metavar="N", help="stories a run")
     add("--panels", type=int, metavar="P", help="panels after each opening (25, or the longest)")
     add("--lengths", metavar="L,L", help="judge the first panels too: 10,25,50,100 (all panels)")
-    add("--policy", default="window:8", metavar="P,P", help="window:N, dense, or all")
+    add("--policy", default="window:8", metavar="P,P", help=f"all, or {SPELLINGS}")
     add("--sampling", default="greedy,sampled", metavar="S,S", help="greedy, sampled or both")
     add(
         "--starts", default="held-out", choices=["held-out", "openings"], help="where stories begin"
@@ -162,16 +163,15 @@ def _make_probes(args: argparse.Namespace) -> int:
 
 def _request(args: argparse.Namespace) -> Any:
     from ..evaluation.evaluate import POLICIES, Request
-    from .tell import context_of
 
     lengths = tuple(_number(word) for word in args.lengths.split(",")) if args.lengths else ()
     panels = args.panels if args.panels is not None else max((25, *lengths))
-    policies = [context_of(word) for word in args.policy.split(",") if word != "all"]
+    words = [] if args.policy == "all" else args.policy.split(",")
     return Request(
         stories=args.stories,
         panels=panels,
         lengths=lengths,
-        policies=POLICIES if args.policy == "all" else tuple(filter(None, policies)),
+        policies=tuple(named(word) for word in words) or POLICIES,
         samplings=tuple(args.sampling.split(",")),
         starts=args.starts,
         script=not args.no_script,

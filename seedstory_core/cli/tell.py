@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..book.html import PAGE
-from ..context import Dense, Window
+from ..context import SPELLINGS, named
 from ..context import restore as restore_context
 from ..errors import SeedStoryError
 from ..quantised import FORMATS, chosen
@@ -53,7 +53,7 @@ def add_parser(subparsers: Any) -> None:
     add("--seed", type=int, default=0, help="seed of panel 0; panel i uses seed + i")
     add("--temperature", type=float, metavar="X", help="0 for the likeliest words (the world's)")
     add("--top-p", type=float, metavar="X", help="share of likely words drawn from (the world's)")
-    add("--context", metavar="window:N|dense", help="panels that the next one reads (the world's)")
+    add("--context", metavar="POLICY", help=f"what the next panel reads: {SPELLINGS} (the world's)")
     add("--reference", action="store_true", help="with the quirks of the published scripts")
     painting = parser.add_argument_group("painting")
     add = painting.add_argument
@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     """Tell, then paint; 130 when stopped."""
     captions = _captions(args.captions)
     panels = _panel_count(args, len(captions))
-    context, settings = context_of(args.context), paint_settings(args)
+    context = None if args.context is None else named(args.context)
+    settings = paint_settings(args)
     from .places import device_of, dtype_of, open_world
     from .tell_memory import planned
     from .telling import Run
@@ -148,18 +149,6 @@ def sampling_of(world: World, args: argparse.Namespace) -> Sampling:
     temperature = known.temperature if args.temperature is None else args.temperature
     top_p = known.top_p if args.top_p is None else args.top_p
     return with_temperature(base, temperature, top_p)
-
-
-def context_of(text: str | None) -> Dense | Window | None:
-    """``dense``, ``window`` or ``window:8``; None stays None."""
-    if text is None:
-        return None
-    name, _, size = text.lower().partition(":")
-    if name == "dense" and not size:
-        return Dense()
-    if name == "window" and (not size or size.isdecimal()):
-        return Window(int(size)) if size else Window()
-    raise SeedStoryError(f"--context is window:N (N panels in view) or dense, got {text!r}.")
 
 
 def paint_settings(args: argparse.Namespace) -> PaintSettings:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..context import ContextPolicy, Dense, Window
+from ..context import WORDS, Block, ContextPolicy, Dense, MultimodalSink, Window
 from ..engine import open_engine
 from ..errors import SeedStoryError
 from ..hosts import local_host
@@ -36,7 +36,7 @@ FORMAT, VERSION = "seedstory-evaluation", 1
 GREEDY, SAMPLED = "greedy", "sampled"
 SAMPLINGS = (GREEDY, SAMPLED)
 #: Every context policy there is, by the names of the command line.
-POLICIES: tuple[ContextPolicy, ...] = (Window(8), Dense())
+POLICIES: tuple[ContextPolicy, ...] = (Window(), Block(), MultimodalSink(), Dense())
 MAX_NEW_TOKENS = 200  # a caption of this world has fewer than 60; a damaged world rambles on
 #: Makes the progress of a stage from its name.
 Stages = Callable[[str], Progress]
@@ -284,10 +284,14 @@ def reference_pictures(
 
 
 def policy_name(policy: ContextPolicy) -> str:
-    """``window-8``, ``dense``: a policy as names of folders and tables."""
-    fields = describe(policy)
-    values = [str(value) for key, value in fields.items() if key != "class"]
-    return "-".join([str(fields["class"]).lower(), *values])
+    """``window-8``, ``sink-8-16-reindexed``: a policy as names of folders and tables.
+
+    What the command line cannot say is there where it is not the default: ``sink-8-16-...-first9``.
+    """
+    word, said = next((w, said) for w, (kind, said) in WORDS.items() if type(policy) is kind)
+    own, usual = describe(policy), describe(type(policy)())
+    others = [f"{key}{own[key]}" for key in own if key not in said and own[key] != usual[key]]
+    return "-".join([word, *(str(own[key]) for key in said), *others])
 
 
 def painter_identity(world: World) -> str:

@@ -17,6 +17,7 @@ from seedstory_core.context import (
     Span,
     Window,
     context_rows,
+    named,
     restore,
 )
 from seedstory_core.errors import SeedStoryError
@@ -197,3 +198,24 @@ def test_an_unknown_policy_is_refused(data: dict[str, object]) -> None:
 def test_impossible_counts_are_refused(make: object, words: str) -> None:
     with pytest.raises(SeedStoryError, match=words):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("dense", Dense()), ("window", Window(8)), ("Window:3", Window(3)), ("block", Block(8, 4)),
+        ("block:6", Block(6, 4)), ("block:6:2", Block(6, 2)), ("sink", MultimodalSink()),
+        ("sink:5", MultimodalSink(window=5)), ("sink:5:0", MultimodalSink(window=5, cap=0)),
+        ("sink:8:16:original", MultimodalSink(positions=ORIGINAL)),
+    ],
+)  # fmt: skip
+def test_policies_have_names(text: str, policy: ContextPolicy) -> None:
+    assert named(text) == policy
+
+
+@pytest.mark.parametrize(
+    "text", ["", "dense:3", "window:", "window:x", "window:-1", "block:8:4:2", "sink:8:16:old", "8"]
+)
+def test_wrong_names_are_refused_with_what_is_right(text: str) -> None:
+    with pytest.raises(SeedStoryError, match="dense, window|'reindexed' or 'original'"):
+        named(text)

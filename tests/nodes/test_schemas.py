@@ -14,7 +14,7 @@ IDS = """
 LoadWorld LoadWorldPainter ApplyDetokenizer EncodeImage StartStory TellPanel IllustrateCaption
 TellStory Conditioning PaintStory AttachImage Panels StoryPage ShowStory LoadStory StoryLoopOpen
 StoryLoopClose Sampling WindowContext DenseContext ReferenceSigmas ReferenceNoise AttachPicture
-WorldOpening LoadWorldControlNet EmptyPanelLatent MemoryPlan
+WorldOpening LoadWorldControlNet EmptyPanelLatent MemoryPlan BlockContext SinkContext
 """.split()
 STOCK = {"MODEL", "VAE", "IMAGE", "CONDITIONING", "SIGMAS", "NOISE", "INT", "FLOAT", "STRING"}
 STOCK |= {"BOOLEAN", "COMBO", "LATENT", "CONTROL_NET"}

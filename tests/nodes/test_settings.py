@@ -26,9 +26,10 @@ def test_prompts_from_before_a_widget_came_still_run(pack: ModuleType) -> None:
 
 def test_the_rule_on_the_story_is_handed_on(pack: ModuleType) -> None:
     assert made(pack, **OLD, no_repeat_story=20).no_repeat_story == 20
+    assert made(pack, **OLD, write_on=True).write_on
 
 
 def test_widgets_keep_their_places(pack: ModuleType) -> None:
     info = pack.nodes.settings.Sampling.GET_NODE_INFO_V1()
     names = [*info["input"]["required"], *info["input"]["optional"]]
-    assert names == [*OLD, "no_repeat_story"]
+    assert names == [*OLD, "no_repeat_story", "write_on"]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from seedstory_core.cli import main
-from seedstory_core.context import Dense, Window
+from seedstory_core.context import Block, Dense, MultimodalSink, Window
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.evaluation.evaluate import POLICIES, Judge, Request, evaluate, policy_name
 from seedstory_core.evaluation.judge import ROWS
@@ -18,6 +18,8 @@ from seedstory_core.evaluation.sheets import write_sheets
 from seedstory_core.evaluation.tables import TITLES, markdown
 from seedstory_core.types import PaintSettings
 from seedstory_core.world import World
+
+SOME = (POLICIES[0], POLICIES[2])
 
 
 @pytest.fixture()
@@ -27,7 +29,7 @@ def quick(judge: Judge) -> Judge:
 
 
 def test_a_judgement_has_all_rows_and_lengths(quick: Judge, tmp_path: Path) -> None:
-    request = Request(stories=2, panels=2, lengths=(1, 2), policies=POLICIES)
+    request = Request(stories=2, panels=2, lengths=(1, 2), policies=SOME)
     heard: list[str] = []
 
     def listen(name: str, stories: object) -> None:
@@ -46,7 +48,7 @@ def test_a_judgement_has_all_rows_and_lengths(quick: Judge, tmp_path: Path) -> N
     assert set(result["script_minus_true_features"]) <= set(ROWS)
     assert 0 <= result["vae_exact_pixels"] <= 1
     text = markdown(result)
-    assert "## Told stories, 1 panels" in text and "dense, sampled" in text
+    assert "## Told stories, 1 panels" in text and "sink-8-16-reindexed, sampled" in text
     assert all(title in text for title in TITLES.values())
     lines = [line for line in text.splitlines() if line.startswith("| captions grammatical")]
     assert "| 99 | < 0.0 (" in lines[0]
@@ -58,7 +60,10 @@ def test_requests_are_checked() -> None:
             Request(**wrong)  # type: ignore[arg-type]
     with pytest.raises(SeedStoryError, match="a policy"):
         Request(policies=())
-    assert [policy_name(policy) for policy in (Window(4), Dense())] == ["window-4", "dense"]
+    policies = (Window(4), Dense(), Block(), MultimodalSink(cap=3), MultimodalSink(first=9))
+    assert [policy_name(policy) for policy in policies] == [
+        "window-4", "dense", "block-8-4", "sink-8-3-reindexed", "sink-8-16-reindexed-first9"
+    ]  # fmt: skip
 
 
 def test_sheets_show_every_panel(quick: Judge, tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ def test_mistakes_are_told(
 ) -> None:
     words = ["evaluate", "--world", str(world.root), "--probes", str(raw_probes)]
     for wrong, message in (
-        (["--policy", "wide"], "window:N"),
+        (["--policy", "wide"], "window[:SIZE]"),
         (["--lengths", "ten"], "whole numbers"),
         (["--stories", "0"], "1 to 10000"),
         (["--sampling", "loud"], "samplings"),
