@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.tales import assert_same_story, begun, features, told, told_ids
 
-from seedstory_core.context import Dense, Window
+from seedstory_core.context import ORIGINAL, Block, Dense, MultimodalSink, Window
 from seedstory_core.engines.seed_story.engine import SeedStoryEngine
 from seedstory_core.engines.seed_story.features import SPACE
 from seedstory_core.sampling import REFERENCE, Nucleus, Sampling
@@ -18,7 +18,10 @@ from seedstory_core.sampling import REFERENCE, Nucleus, Sampling
 NUCLEUS = Sampling(picker=Nucleus(1.0, 0.95), suppress=-torch.inf, max_new_tokens=110)
 
 
-POLICIES = [Dense(), Window(1), Window(2), Window(8)]
+POLICIES = [
+    Dense(), Window(1), Window(2), Window(8), Block(2, 2), MultimodalSink(window=1, cap=1),
+    MultimodalSink(window=2, positions=ORIGINAL),
+]  # fmt: skip
 
 
 # Law: cache = no cache.
