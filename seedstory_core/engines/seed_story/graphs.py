@@ -15,6 +15,7 @@ copied into a tensor made before), so that either allocator can reuse it all.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,6 +33,7 @@ from .mllm import Mllm
 from .static_cache import Lane, Static, static_cache_for
 from .turning import cache_for
 
+SWITCH = "SEEDSTORY_CUDA_GRAPHS"  # environment variable
 WARM_UPS = 2  # kernels are chosen and workspaces made in the first, used again in the second
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Situation:
         away: weights that are not on the device.
         patched: layers whose weights are patched while they are used.
         failed: why a capture has failed before, empty if none has.
+        unwanted: the user says no (`SWITCH` is 0).
     """
 
     device: str
@@ -56,6 +59,7 @@ class Situation:
     away: int = 0
     patched: int = 0
     failed: str = ""
+    unwanted: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ def judge(situation: Situation) -> Verdict:
     """The one decision: graphs only over weights that stay where they are."""
     if situation.device != "cuda":
         return Verdict(False, f"CUDA graphs need an NVIDIA GPU; the LLM is on {situation.device}")
+    if situation.unwanted:
+        return Verdict(False, f"{SWITCH} is 0")
     if situation.rocm:
         return Verdict(False, "CUDA graphs are untried on AMD")
     if situation.dynamic:
@@ -94,6 +100,7 @@ def look(part: Part[Mllm], llm: Mllm, failed: str = "") -> Situation:
         away=sum(tensor.device.type != part.device.type for tensor in _tensors(model)),
         patched=sum(bool(getattr(layer, "weight_function", ())) for layer in model.modules()),
         failed=failed,
+        unwanted=os.environ.get(SWITCH) == "0",
     )
 
 

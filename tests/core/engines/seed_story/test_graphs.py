@@ -81,6 +81,7 @@ def told(made: Any, panels: int = 3) -> list[Any]:
         (Situation("cpu"), False, "need an NVIDIA GPU; the LLM is on cpu"),
         (Situation("mps"), False, "the LLM is on mps"),
         (Situation("cuda", rocm=True), False, "AMD"),
+        (Situation("cuda", unwanted=True), False, "SEEDSTORY_CUDA_GRAPHS is 0"),
         (Situation("cuda", dynamic=True), False, "dynamic memory moves weights"),
         (Situation("cuda", away=3), False, "3 of the LLM's weights are not on the GPU"),
         (Situation("cuda", patched=2), False, "2 layers are patched while they are used"),
@@ -120,7 +121,9 @@ class Wrapped(torch.Tensor):
         return args[0]
 
 
-def test_the_situation_is_read_from_the_part_and_its_weights() -> None:
+def test_the_situation_is_read_from_the_part_and_its_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def weights(*tensors: torch.Tensor) -> Any:
         layer = torch.nn.Module()
         for number, tensor in enumerate(tensors):
@@ -129,6 +132,7 @@ def test_the_situation_is_read_from_the_part_and_its_weights() -> None:
 
     here, gone = torch.zeros(2), torch.zeros(2, device="meta")
     part: Any = SimpleNamespace(device=CPU)
+    monkeypatch.delenv("SEEDSTORY_CUDA_GRAPHS", raising=False)
     assert look(part, weights(here)) == Situation("cpu")
     assert look(part, weights(here, gone, gone), "once").away == 2
     assert look(part, weights(here), "once").failed == "once"
@@ -138,6 +142,8 @@ def test_the_situation_is_read_from_the_part_and_its_weights() -> None:
     patched = weights(here)
     patched.model.weight_function = [abs]
     assert look(part, patched).patched == 1
+    monkeypatch.setenv("SEEDSTORY_CUDA_GRAPHS", "0")
+    assert look(part, weights(here)) == Situation("cpu", unwanted=True)
 
 
 def test_on_the_cpu_nothing_is_static_and_nothing_captured() -> None:
