@@ -43,7 +43,10 @@ def add_parser(subparsers: Any) -> None:
     add("--policy", default="window:8", metavar="P,P", help=f"all, or {SPELLINGS}")
     add("--sampling", default="greedy,sampled", metavar="S,S", help="greedy, sampled or both")
     add(
-        "--starts", default="held-out", choices=["held-out", "openings"], help="where stories begin"
+        "--starts",
+        default="held-out",
+        choices=["held-out", "openings", "guest"],
+        help="where stories begin; guest: stories of a friend that a world has been adapted to",
     )
     add("--seed", type=int, default=0, help="of starts, words and noise")
     add("--no-script", action="store_true", help="judge no given captions")

@@ -25,12 +25,12 @@ from ..types import PaintSettings, Progress, no_progress
 from ..world import PAINTING, World
 from . import references as refs
 from .damage import untrained
-from .judge import PanelVerdict, differences, judge_panels, read_captions, shares
+from .judge import PanelVerdict, by_name, differences, judge_panels, read_captions, shares
 from .painting import PanelPainter, Pixels
 from .probes import ProbeReader
 from .runs import SCRIPT, TOLD, Plan, ToldStory, run_plan
 from .sight import ALL_RIGHT, PICTURE_ROWS
-from .starts import HELD_OUT, Start, starts_of
+from .starts import HELD_OUT, OPENINGS, Start, starts_of
 
 FORMAT, VERSION = "seedstory-evaluation", 1
 GREEDY, SAMPLED = "greedy", "sampled"
@@ -174,7 +174,7 @@ def evaluate(
         "probes": judge.probes.accuracy,
         "runs": runs,
     }
-    if request.starts == HELD_OUT and (request.script or request.references):
+    if request.starts != OPENINGS and (request.script or request.references):
         result |= given_captions(judge, request, starts, stages)
     return {**result, "seconds": round(time.monotonic() - begun, 1)}
 
@@ -207,7 +207,7 @@ def _told_run(
 
 
 def tables_of(panels: Sequence[PanelVerdict], request: Request) -> dict[str, Any]:
-    """Shares by length, and those of held-out combinations alone."""
+    """Shares by length, those of held-out combinations alone, and looks by character."""
     held_out = [panel for panel in panels if panel.held_out]
     return {
         "judged": len(panels),
@@ -215,6 +215,7 @@ def tables_of(panels: Sequence[PanelVerdict], request: Request) -> dict[str, Any
             str(length): _json(panels, length) for length in request.lengths or (request.panels,)
         },
         "held_out": _json(held_out, None),
+        "by_name": {name: share.to_json() for name, share in by_name(panels).items()},
     }
 
 
@@ -269,13 +270,8 @@ def reference_pictures(
             judge.painter, rows, lengths, seed, stages(name.replace("_", " "))
         )
     with tempfile.TemporaryDirectory() as folder:
-        blank = Judge(
-            untrained(judge.world, Path(folder, judge.world.name)),
-            judge.probes,
-            None,
-            judge.device,
-            judge.dtype,
-        )
+        world = untrained(judge.world, Path(folder, judge.world.name))
+        blank = Judge(world, judge.probes, None, judge.device, judge.dtype)
         rows = replace(features, world=blank.world.ref)
         found[refs.UNTRAINED] = refs.paint_rows(
             blank.painter, rows, lengths, seed, stages("untrained")

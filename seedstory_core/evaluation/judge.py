@@ -151,6 +151,16 @@ def units(
     return [right for right, _ in pairs], [story for _, story in pairs]
 
 
+def by_name(panels: Sequence[PanelVerdict]) -> dict[str, Share]:
+    """Of each character, the share of its appearances that show it with its own looks."""
+    names = sorted({name for panel in panels for name in panel.looks})
+    named = {name: [panel for panel in panels if name in panel.looks] for name in names}
+    return {
+        name: share_of([panel.looks[name] for panel in here], [panel.story for panel in here])
+        for name, here in named.items()
+    }
+
+
 def shares(
     panels: Sequence[PanelVerdict], length: int | None = None, rows: Iterable[str] = ROWS
 ) -> dict[str, Share]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,8 +18,11 @@ from ..picture_world.scene import Scene
 from ..world import World
 from .painting import Pixels
 
-HELD_OUT, OPENINGS = "held-out", "openings"
-STARTS = (HELD_OUT, OPENINGS)
+if TYPE_CHECKING:
+    from ..picture_world.stories import PanelScript
+
+HELD_OUT, OPENINGS, WITH_GUEST = "held-out", "openings", "guest"
+STARTS = (HELD_OUT, OPENINGS, WITH_GUEST)
 FIRST_SEED = 1_000_000  # far from the seeds that made training's stories
 
 
@@ -41,26 +46,43 @@ class Start:
 
 def held_out_starts(count: int, panels: int, seed: int = 0) -> list[Start]:
     """``count`` openings of test stories, each with the ``panels`` panels that truly follow."""
-    from ..picture_world.render import draw_freedom, render
     from ..picture_world.stories import tell
 
-    starts = []
-    for number in range(count):
-        own = FIRST_SEED + seed * 10_000 + number
-        script = tell(own, panels + 1, "test")
-        rng = random.Random(own)
-        indices = np.stack([render(item.scene, draw_freedom(rng)) for item in script])
-        pictures = PALETTE[indices]
-        starts.append(
-            Start(
-                script[0].caption,
-                torch.from_numpy(pictures[0].copy()),
-                tuple(item.caption for item in script[1:]),
-                tuple(item.scene for item in script),
-                pictures,
-            )
+    seeds = [FIRST_SEED + seed * 10_000 + number for number in range(count)]
+    return [_start(own, tell(own, panels + 1, "test")) for own in seeds]
+
+
+def guest_starts(count: int, panels: int, seed: int = 0) -> list[Start]:
+    """The same of test stories with the guest, who is in the opening already.
+
+    Raises:
+        SeedStoryError: stories with the guest are not that long.
+    """
+    from ..picture_world.guest import PANELS, guest_stories
+
+    if panels >= PANELS:
+        raise SeedStoryError(
+            f"Stories with the guest have {PANELS - 1} panels after the opening, not {panels}: add "
+            f"--panels {PANELS - 1}."
         )
-    return starts
+    stories = guest_stories(count * PANELS, FIRST_SEED + seed, "test")
+    return [_start(own, story[: panels + 1]) for own, story in stories]
+
+
+def _start(own: int, script: Sequence[PanelScript]) -> Start:
+    """A true story, drawn by its own seed, as a start."""
+    from ..picture_world.render import draw_freedom, render
+
+    rng = random.Random(own)
+    indices = np.stack([render(item.scene, draw_freedom(rng)) for item in script])
+    pictures = PALETTE[indices]
+    return Start(
+        script[0].caption,
+        torch.from_numpy(pictures[0].copy()),
+        tuple(item.caption for item in script[1:]),
+        tuple(item.scene for item in script),
+        pictures,
+    )
 
 
 def world_starts(world: World, count: int) -> list[Start]:
@@ -80,4 +102,6 @@ def starts_of(world: World, kind: str, count: int, panels: int, seed: int = 0) -
         return world_starts(world, count)
     if kind == HELD_OUT:
         return held_out_starts(count, panels, seed)
+    if kind == WITH_GUEST:
+        return guest_starts(count, panels, seed)
     raise SeedStoryError(f"Stories start from {' or '.join(STARTS)}, got {kind!r}.")

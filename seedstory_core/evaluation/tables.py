@@ -43,6 +43,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         parts.append(_table(heads, [run["held_out"] for run in told]))
     if result.get("given"):
         parts += _given(result)
+    parts += _looks(result)
     if result.get("damaged"):
         parts += _damaged(result["damaged"])
     if result["probes"]:
@@ -77,6 +78,21 @@ def _given(result: Mapping[str, Any]) -> list[str]:
         ]
         parts.append("The model's features against true ones, in points: " + "; ".join(lines) + ".")
     return parts
+
+
+def _looks(result: Mapping[str, Any]) -> list[str]:
+    """A column for each character, a line for each way of telling."""
+    runs = {f"{run['policy']}, {run['drawing']}": run for run in result["runs"]}
+    runs |= {TITLES[name]: judged for name, judged in result.get("given", {}).items()}
+    judged = {title: run["by_name"] for title, run in runs.items() if run.get("by_name")}
+    names = sorted({name for shares in judged.values() for name in shares})
+    if not names:
+        return []
+    lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for title, shares in judged.items():
+        cells = [_cell(shares.get(name), None) for name in names]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return ["## Appearances with their own looks, by character", "\n".join(lines)]
 
 
 def _damaged(damaged: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from seedstory_core.evaluation.judge import (
     ROWS,
     TARGETS,
     PanelVerdict,
+    by_name,
     judge_panels,
     read_captions,
     shares,
@@ -148,6 +149,9 @@ def test_one_wrong_look_breaks_a_character_for_the_whole_story() -> None:
     assert sorted(units(panels, KEPT)[0]) == [False, True]
     assert units(panels, KEPT, length=1)[0] == [True, True]
     assert sum(units(panels, KEPT_EACH)[0]) == 4 and len(units(panels, KEPT_EACH)[0]) == 5
+    each = by_name(panels)
+    assert list(each) == ["Mila", "Pip"] and [each[n].count for n in each] == [3, 2]
+    assert (each["Mila"].value, each["Pip"].value) == (pytest.approx(2 / 3), 1.0)
 
 
 def test_held_out_panels_are_marked() -> None:

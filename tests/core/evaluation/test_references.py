@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
+from seedstory_core.errors import SeedStoryError
 from seedstory_core.evaluation import references as refs
 from seedstory_core.evaluation.evaluate import Judge
 from seedstory_core.evaluation.probes import ProbeReader
 from seedstory_core.evaluation.sight import PICTURE_ROWS
-from seedstory_core.evaluation.starts import held_out_starts
+from seedstory_core.evaluation.starts import guest_starts, held_out_starts
 from seedstory_core.picture_world.palette import PALETTE
 from seedstory_core.types import ImageFeatures, PaintSettings, WorldRef
 
@@ -63,3 +65,15 @@ def test_true_renders_are_at_the_ceiling_and_noise_at_the_floor(shipped: ProbeRe
         shares = {row: np.mean([panel.rows[row] for panel in panels]) for row in PICTURE_ROWS}
         known = {row: share for row, share in shares.items() if row not in ("prop", "no_stranger")}
         assert all(low <= share <= high for share in known.values()), shares
+
+
+def test_stories_with_the_guest_begin_with_the_guest() -> None:
+    starts = guest_starts(3, 9)
+    assert len(starts) == 3 and len({start.text for start in starts}) == 3
+    for start in starts:
+        assert "Olive" in start.text and len(start.script) == 9 and len(start.scenes) == 10
+        assert any(actor.name == "Olive" for actor in start.scenes[0].actors)
+        assert start.pictures is not None and start.pictures.shape == (10, 64, 64, 3)
+    assert [start.text for start in guest_starts(3, 9)] == [start.text for start in starts]
+    with pytest.raises(SeedStoryError, match="--panels 9"):
+        guest_starts(1, 25)
