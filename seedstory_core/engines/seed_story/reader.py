@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from einops import rearrange
@@ -56,8 +57,17 @@ class Page:
 
 def spans(ids: Sequence[int], slots: Sequence[int]) -> tuple[Span, ...]:
     """Where ``ids`` have pictures, each ``<img>``, ``slots`` in order, ``</img>``."""
-    starts = [row for row, id in enumerate(ids) if id == slots[0]]
-    return tuple(Span(row - 1, row + len(slots)) for row in starts)
+    found, row = [], 0
+    for _ in range(ids.count(slots[0])):
+        row = ids.index(slots[0], row) + len(slots)
+        found.append(Span(row - len(slots) - 1, row))
+    return tuple(found)
+
+
+@lru_cache(4096)
+def _slot_keys(name: str, count: int) -> tuple[Key, ...]:
+    """What a picture's rows are made from; the same objects each time, which compare at once."""
+    return tuple((name, slot) for slot in range(count))
 
 
 def page(
@@ -74,7 +84,7 @@ def page(
     places = spans(ids, slots)
     keys: list[Key] = list(ids)
     for name, span in zip(digests, places, strict=True):
-        keys[span.begin + 1 : span.end] = [(name, slot) for slot in range(len(slots))]
+        keys[span.begin + 1 : span.end] = _slot_keys(name, len(slots))
     features = dict(zip(digests, pictures, strict=True))
     return Page(tuple(ids), tuple(keys), features, places, policy)
 
