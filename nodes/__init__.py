@@ -1,8 +1,8 @@
 """The ComfyUI nodes: each declares its sockets, calls the library once, and hands the result on.
 
-Read in the order of the flow: `loaders`, `starting`, `telling`, `settings`, `contexts`, `memory`,
-`conditioning`, `painting`, `panels`, `book`, `loop`. `host` is the only place that talks to
-ComfyUI's machinery.
+Read in the order of the flow: `loaders`, `starting`, `telling`, `futures`, `settings`, `contexts`,
+`memory`, `conditioning`, `guidance`, `painting`, `panels`, `book`, `loop`. `host` is the only place
+that talks to ComfyUI's machinery.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from . import (
     book,
     conditioning,
     contexts,
+    futures,
+    guidance,
     host,
     loaders,
     loop,
@@ -36,6 +38,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *book.NODES,
     *loop.NODES,
     *memory.NODES,
+    *futures.NODES,
+    *guidance.NODES,
 )
 
 host.register_folders()  # at import, since old hosts never call on_load

@@ -11,9 +11,10 @@ from torch import Tensor
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import to_float
 from ..seedstory_core.memory import Plan
+from ..seedstory_core.painter.batches import batches, joined
 from ..seedstory_core.story import attach_image, check_story
 from ..seedstory_core.story_store import keep
-from ..seedstory_core.types import Json, PaintSettings, Story
+from ..seedstory_core.types import Conditioning, Json, PaintSettings, Story
 from . import host, types
 from .conditioning import CATEGORY, panel_size, sizes
 from .settings import MAX_SEED, world_scheduler
@@ -109,6 +110,16 @@ class PaintStory(io.ComfyNode):
                     tooltip="From Memory Plan: a run that would not fit stops before it starts, "
                     "and pictures are decoded in tiles where the plan says so.",
                 ),
+                io.Int.Input(
+                    "at_once",
+                    default=1,
+                    min=0,
+                    max=64,
+                    optional=True,
+                    tooltip="Panels painted together, which pays for small pictures; the pictures "
+                    "stay the same. 0: as many as are worth it and fit. Samplers that draw noise "
+                    "on the way, or choose their own steps, always paint one by one.",
+                ),
             ],
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The painted story."),
@@ -163,6 +174,7 @@ def paint(
     height: int,
     sigmas: Tensor | None = None,
     memory: Plan | None = None,
+    at_once: int = 1,
 ) -> Iterator[Story]:
     """The story with one more picture each time, in the order of ``indices``."""
     if memory is not None:
@@ -175,18 +187,37 @@ def paint(
     sampler = host.SamplerSettings(
         steps, cfg, sampler_name, scheduler, sigmas, world_scheduler(detokenizer), tiled
     )
-    reporter = host.Reporter(len(indices))
-    for index in indices:
-        reporter(0, 1, f"panel {index}: {story.panels[index].caption}")
-        conditioning = detokenizer.engine.condition(story, index)
-        noise_seed = plan.seed_of(index) & MAX_SEED
-        picture = host.paint_one(model, vae, conditioning, size, noise_seed, sampler, reporter)
-        note: dict[str, Json] = {"sampler": sampler_name, "cfg": cfg, "seed": noise_seed}
-        note |= {"steps": len(sigmas) - 1} if sigmas is not None else {"steps": steps}
-        note["scheduler"] = scheduler if sigmas is None else "given sigmas"
-        story = attach_image(story, index, picture, note)
+    note: dict[str, Json] = {"sampler": sampler_name, "cfg": cfg}
+    note |= {"steps": len(sigmas) - 1} if sigmas is not None else {"steps": steps}
+    note["scheduler"] = scheduler if sigmas is None else "given sigmas"
+    most = host.worth_at_once(model, vae, size, sampler_name) if at_once == 0 else at_once
+    groups = list(batches(indices, most if sampler_name in host.BY_ITSELF else 1))
+    reporter = host.Reporter(len(groups))
+    for some in groups:
+        reporter(0, 1, "\n".join(f"panel {i}: {story.panels[i].caption}" for i in some))
+        steers = [detokenizer.engine.condition(story, index) for index in some]
+        seeds = [plan.seed_of(index) & MAX_SEED for index in some]
+        pictures = _together(model, vae, steers, size, seeds, sampler, reporter)
+        for index, seed, picture in zip(some, seeds, pictures, strict=True):
+            story = attach_image(story, index, picture, {**note, "seed": seed})
+            yield story
         reporter.next_stage()
-        yield story
+
+
+def _together(
+    model: Any,
+    vae: Any,
+    steers: list[Conditioning],
+    size: tuple[int, int],
+    seeds: list[int],
+    *how: Any,
+) -> list[Tensor]:
+    """Panels' pictures, sampled together if they are steered alike."""
+    whole = joined(steers)
+    if whole is not None:
+        return host.paint_some(model, vae, whole, size, seeds, *how)
+    pairs = zip(steers, seeds, strict=True)
+    return [host.paint_one(model, vae, steer, size, seed, *how) for steer, seed in pairs]
 
 
 def own_settings(detokenizer: EngineHandle) -> tuple[int, float, str]:

@@ -26,7 +26,7 @@ SEED_TIP = (
 SEED_TIP += "Plays a part only when Story Sampling draws words (temperature above 0)."
 
 
-def _settings() -> list[io.Input]:
+def settings_inputs() -> list[io.Input]:
     """The optional inputs that the telling nodes share."""
     return [
         types.Sampling.Input(
@@ -50,7 +50,7 @@ def _settings() -> list[io.Input]:
     ]
 
 
-def _seed() -> io.Input:
+def seed_input() -> io.Input:
     return io.Int.Input(
         "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=SEED_TIP
     )
@@ -64,7 +64,7 @@ def _reference() -> io.Input:
     )
 
 
-def _llm() -> io.Input:
+def llm_input() -> io.Input:
     return types.Llm.Input("llm", tooltip="From Load World: the world that told the story so far.")
 
 
@@ -101,10 +101,10 @@ class TellPanel(io.ComfyNode):
             has_intermediate_output=True,
             inputs=[
                 types.Story.Input("story", tooltip="The story so far."),
-                _llm(),
-                _seed(),
+                llm_input(),
+                seed_input(),
                 _reference(),
-                *_settings(),
+                *settings_inputs(),
             ],
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The story with the new panel."),
@@ -152,7 +152,7 @@ class IllustrateCaption(io.ComfyNode):
             has_intermediate_output=True,
             inputs=[
                 types.Story.Input("story", tooltip="The story so far."),
-                _llm(),
+                llm_input(),
                 io.String.Input(
                     "caption",
                     multiline=True,
@@ -160,7 +160,7 @@ class IllustrateCaption(io.ComfyNode):
                     tooltip="The new panel's caption, taken as it is.",
                 ),
                 _reference(),
-                *_settings()[1:],
+                *settings_inputs()[1:],
             ],
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The story with the new panel."),
@@ -206,7 +206,7 @@ class TellStory(io.ComfyNode):
             has_intermediate_output=True,
             inputs=[
                 types.Story.Input("story", tooltip="The story so far."),
-                _llm(),
+                llm_input(),
                 io.Int.Input(
                     "panels",
                     default=4,
@@ -214,7 +214,7 @@ class TellStory(io.ComfyNode):
                     max=MAX_PANELS,
                     tooltip="How many panels to tell. Fewer come when the model ends the story.",
                 ),
-                _seed(),
+                seed_input(),
                 io.String.Input(
                     "captions",
                     multiline=True,
@@ -223,7 +223,7 @@ class TellStory(io.ComfyNode):
                     "illustrated as it is; the number of lines then counts, not 'panels'.",
                 ),
                 _reference(),
-                *_settings(),
+                *settings_inputs(),
             ],
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The story with the new panels."),

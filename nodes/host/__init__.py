@@ -18,6 +18,7 @@ from .folders import (
     world_choices,
 )
 from .graph import PromptGraph, nothing
+from .guidance import guided_until
 from .latents import empty_latent
 from .pages import font_names, layout_names, story_pages
 from .parking import parking
@@ -26,17 +27,21 @@ from .plans import planned, preset_names
 from .progress import Reporter, interruptible
 from .quantised import QUANTISED
 from .sampling import (
+    BY_ITSELF,
     ReferenceNoise,
     SamplerSettings,
     largest_sigma,
     paint_one,
+    paint_some,
     sampler_names,
     scheduler_names,
+    worth_at_once,
 )
 from .schema import schema
 from .unet import load_painter
 
 __all__ = [
+    "BY_ITSELF",
     "PRECISIONS",
     "PromptGraph",
     "QUANTISED",
@@ -50,6 +55,7 @@ __all__ = [
     "find_story",
     "font_names",
     "fonts_folder",
+    "guided_until",
     "interruptible",
     "largest_sigma",
     "layout_names",
@@ -58,6 +64,7 @@ __all__ = [
     "nothing",
     "open_named_world",
     "paint_one",
+    "paint_some",
     "parking",
     "patch_model",
     "planned",
@@ -74,4 +81,5 @@ __all__ = [
     "text_ui",
     "to_conditioning",
     "world_choices",
+    "worth_at_once",
 ]

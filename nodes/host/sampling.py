@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,18 @@ from torch import Tensor
 
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.images import from_float
+from ...seedstory_core.painter.batches import fitting
 from ...seedstory_core.schedule import init_noise_sigma
 from ...seedstory_core.types import Conditioning
 from .conditioning import to_conditioning
 from .plans import decode
 from .progress import Reporter
+
+#: Samplers that treat every picture of a batch by itself: no noise is drawn on the way, and no
+#: step's length follows from how far off the whole batch is.
+BY_ITSELF = frozenset(
+    "euler heun heunpp2 dpm_2 lms dpmpp_2m ddim uni_pc uni_pc_bh2 ipndm ipndm_v deis".split()
+)
 
 
 def sampler_names() -> list[str]:
@@ -101,14 +108,48 @@ def paint_one(
     settings: SamplerSettings,
     reporter: Reporter,
 ) -> Tensor:
-    """One picture, uint8 [height, width, 3], with a live preview at every step.
+    """`paint_some` of one."""
+    return paint_some(model, vae, conditioning, size, [seed], settings, reporter)[0]
+
+
+def paint_some(
+    model: Any,
+    vae: Any,
+    conditioning: Conditioning,
+    size: tuple[int, int],
+    seeds: Sequence[int],
+    settings: SamplerSettings,
+    reporter: Reporter,
+) -> list[Tensor]:
+    """A picture for each of ``seeds``, uint8 [height, width, 3], sampled together.
+
+    A preview of the first is shown at every step. Decoding takes most memory, so it is done one by
+    one.
+
+    Args:
+        conditioning: of batch B, one for each seed.
 
     Raises:
         SeedStoryError: ``size`` = (width, height) does not fit the VAE, or pixels are NaN.
     """
-    latent = _empty_latent(model, vae, size)
-    samples = sample_latent(model, latent, conditioning, size, seed, settings, reporter)
-    return from_float(decode(vae, samples, settings.tiled))[0]
+    latent = _empty_latent(model, vae, size, len(seeds))
+    samples = sample_latent(model, latent, conditioning, size, seeds, settings, reporter)
+    return [from_float(decode(vae, one[None], settings.tiled))[0] for one in samples]
+
+
+def worth_at_once(model: Any, vae: Any, size: tuple[int, int], sampler: str) -> int:
+    """How many pictures of ``size`` are worth sampling together on the model's device, and fit.
+
+    One where the sampler would paint others together than each by itself.
+    """
+    import comfy.model_management as management
+
+    if sampler not in BY_ITSELF:
+        return 1
+    factor = int(vae.spacial_compression_decode())
+    latents = max(1, size[0] // factor) * max(1, size[1] // factor)
+    free = int(management.get_total_memory(model.load_device)) - int(model.model_size())
+    return fitting(max(0, free), latents, torch.float32.itemsize)
 
 
 def sample_latent(
@@ -116,19 +157,23 @@ def sample_latent(
     latent: Tensor,
     conditioning: Conditioning,
     size: tuple[int, int],
-    seed: int,
+    seeds: Sequence[int],
     settings: SamplerSettings,
     reporter: Reporter,
 ) -> Tensor:
-    """``latent`` [B, C, H, W], empty, sampled through ComfyUI's guided sampler."""
+    """``latent`` [B, C, H, W], empty, sampled through ComfyUI's guided sampler.
+
+    ``seeds``: of each picture's noise.
+    """
     import comfy.sample
     import comfy.samplers
 
     sigmas = _sigmas(model, settings)
     positive, negative = to_conditioning(conditioning, size)
+    noise = [_noise(model, latent[:1], seed, sigmas, settings) for seed in seeds]
     return comfy.sample.sample_custom(
         model,
-        _noise(model, latent, seed, sigmas, settings),
+        torch.cat(noise),
         settings.cfg,
         comfy.samplers.sampler_object(settings.sampler),
         sigmas,
@@ -137,7 +182,7 @@ def sample_latent(
         latent,
         callback=_preview_callback(model, reporter),
         disable_pbar=True,
-        seed=seed,
+        seed=seeds[0],
     )
 
 
@@ -159,7 +204,7 @@ def _sigmas(model: Any, settings: SamplerSettings) -> Tensor:
     ).sigmas
 
 
-def _empty_latent(model: Any, vae: Any, size: tuple[int, int]) -> Tensor:
+def _empty_latent(model: Any, vae: Any, size: tuple[int, int], count: int) -> Tensor:
     import comfy.model_management as management
 
     factor = int(vae.spacial_compression_decode())
@@ -169,7 +214,7 @@ def _empty_latent(model: Any, vae: Any, size: tuple[int, int]) -> Tensor:
             f"Width and height must be multiples of {factor} for this VAE, got {width} x {height}."
         )
     channels = model.get_model_object("latent_format").latent_channels
-    shape = (1, channels, height // factor, width // factor)
+    shape = (count, channels, height // factor, width // factor)
     return torch.zeros(shape, device=management.intermediate_device())
 
 

@@ -108,13 +108,13 @@ def test_sampling_equals_diffusers(
     scheduler = world.painter["scheduler"]
     sigmas = core.schedule.euler_sigmas(STEPS, scheduler)
     settings = host.SamplerSettings(STEPS, CFG, "euler", "normal", sigmas, scheduler)
-    how = (conditioning, (16, 16), 42, settings, host.Reporter())
+    how = (conditioning, (16, 16), [42], settings, host.Reporter())
     with torch.inference_mode():
         theirs = diffusers_latent(models[0], **changes) / tiny.VAE["scaling_factor"]
         picture = models[1].decode(theirs).sample.clamp(-1, 1) / 2 + 0.5
         model, vae = host.load_painter(world)
         ours = host.sampling.sample_latent(model, torch.zeros(1, 4, 8, 8), *how)
-        painted = host.paint_one(model, vae, *how)
+        painted = host.paint_some(model, vae, *how)[0]
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
     rounding = 0.5 / 255  # the picture is in 8 bits
     assert (painted.movedim(-1, 0) / 255 - picture[0]).abs().max() < 1e-3 + rounding

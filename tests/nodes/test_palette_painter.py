@@ -143,10 +143,10 @@ def test_reference_sigmas_and_noise_equal_the_library(
     scheduler = world.painter["scheduler"]
     sigmas = pack.seedstory_core.schedule.euler_sigmas(STEPS, scheduler)
     settings = host.SamplerSettings(STEPS, CFG, "euler", "normal", sigmas, scheduler)
-    how = (conditioning(pack), world.panel_size, SEED, settings, host.Reporter())
+    how = (conditioning(pack), world.panel_size, [SEED], settings, host.Reporter())
     with torch.inference_mode():
         ours = host.sampling.sample_latent(painter[0], torch.zeros(1, 16, 8, 8), *how)
-        picture = host.paint_one(*painter, *how)
+        picture = host.paint_some(*painter, *how)[0]
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
     same = picture.int() == levels(library.decode(theirs)[0].movedim(0, -1) / 2 + 0.5)
     assert same.all(-1).float().mean() > 0.999

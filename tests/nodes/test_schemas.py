@@ -12,9 +12,10 @@ import pytest
 
 IDS = """
 LoadWorld LoadWorldPainter ApplyDetokenizer EncodeImage StartStory TellPanel IllustrateCaption
-TellStory Conditioning PaintStory AttachImage Panels StoryPage ShowStory LoadStory StoryLoopOpen
-StoryLoopClose Sampling WindowContext DenseContext ReferenceSigmas ReferenceNoise AttachPicture
-WorldOpening LoadWorldControlNet EmptyPanelLatent MemoryPlan BlockContext SinkContext
+TellStory Conditioning PaintStory AttachImage Panels StoryPage ShowStory LoadStory
+StoryLoopOpen StoryLoopClose Sampling WindowContext DenseContext ReferenceSigmas ReferenceNoise
+AttachPicture WorldOpening LoadWorldControlNet EmptyPanelLatent MemoryPlan BlockContext
+SinkContext TellFutures GuidanceUntil
 """.split()
 STOCK = {"MODEL", "VAE", "IMAGE", "CONDITIONING", "SIGMAS", "NOISE", "INT", "FLOAT", "STRING"}
 STOCK |= {"BOOLEAN", "COMBO", "LATENT", "CONTROL_NET"}
