@@ -222,8 +222,8 @@ def _decoding(need: Budget, usable: int, loading: Loading) -> tuple[tuple[Phase,
 def _together(need: Budget, usable: int, loading: Loading) -> bool:
     """Whether the LLM with its rows and the UNet fit beside each other."""
     tell, paint = need.phase("tell"), need.phase("paint")
-    if tell is None or paint is None:
-        return False
+    if tell is None or paint is None or not loading.leaves:
+        return False  # the library drops one before it loads the other
     working = max(tell.working, paint.working, loading.floor)
     return tell.weights + tell.kept + paint.weights + working <= usable
 

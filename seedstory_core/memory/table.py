@@ -22,7 +22,7 @@ def render(plan: Plan) -> str:
         lines.append(
             "The LLM and the painter fit beside each other."
             if plan.together
-            else "Told first, painted afterwards: the LLM leaves when the painter needs the room."
+            else "Told first, painted afterwards: one big model at a time."
         )
     if plan.tiled:
         lines.append("Pictures are decoded in tiles.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from seedstory_core.engines.seed_story.memory import Memory
 from seedstory_core.kv_cache import KvCache
 from seedstory_core.memory import Run, budget, library_loading
 from seedstory_core.memory.counting import LiveBytes, working_bytes
+from seedstory_core.memory.models import unet_pass, vae_pass
+from seedstory_core.memory.painting import PainterShapes
 from seedstory_core.world import World, load_world
 
 META = torch.device("meta")
@@ -121,3 +124,20 @@ def test_a_reindexing_sink_keeps_its_keys_twice(world: World) -> None:
     memory, rows = Memory.of(world.sizes), 256
     plain = memory.kept_bytes(rows, torch.float16, MultimodalSink(positions="original"))
     assert memory.kept_bytes(rows, torch.float16, MultimodalSink()) == 3 * plain // 2
+
+
+def test_painting_is_counted_as_it_really_runs(world: World) -> None:
+    """Picture World's UNet and palette VAE, within 15 % of the same passes on the CPU."""
+    shapes = PainterShapes.of(world)
+    channels, height, width = shapes.latent
+    unet: Any = shapes.build("unet").eval().requires_grad_(False)
+    vae: Any = shapes.build("vae").eval().requires_grad_(False)
+    added = {"text_embeds": torch.zeros(2, 128), "time_ids": torch.zeros(2, 6)}
+    x, tokens = torch.zeros(2, channels, height, width), torch.zeros(2, shapes.tokens, 256)
+    step = torch.zeros(())
+    with torch.inference_mode(), LiveBytes() as ledger:
+        unet(x, step, encoder_hidden_states=tokens, added_cond_kwargs=added)
+    assert unet_pass(shapes, torch.float32, 2) == pytest.approx(ledger.most, rel=0.15)
+    with torch.inference_mode(), LiveBytes() as ledger:
+        vae.decode(x[:1])
+    assert vae_pass(shapes, torch.float32, tiled=False) == pytest.approx(ledger.most, rel=0.15)
