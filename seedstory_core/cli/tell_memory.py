@@ -69,8 +69,13 @@ def plan_of(
     panels: int,
 ) -> Plan:
     """What the command will need, held against the machine; ``panels`` after the opening."""
-    from ..memory import Run, device_here, library_loading, make_plan
+    from ..memory import KnownModel, Run, device_here, library_loading, make_plan
+    from ..memory.models import part_weights
 
+    known: dict[str, KnownModel] = {}
+    if args.quantise != "none":
+        weights = part_weights(world, "llm").quantised(args.quantise)
+        known["tell"] = KnownModel(weights, precision=args.quantise)
     run = Run(
         context=context,
         panels=panels + 1,
@@ -84,5 +89,6 @@ def plan_of(
         library_loading(dtype, stays_mapped(world, device)),
         device_here(device),
         args.memory if args.memory == "auto" else f"{args.memory} GB",
+        known,
         free_context=args.context is None,
     )

@@ -204,6 +204,15 @@ def test_the_command_line_tells_with_quantised_weights(
     assert len(load_story(out)) == 2
 
 
+def test_the_memory_plan_counts_the_smaller_llm(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], library: None
+) -> None:
+    asked = ["tell", "--world", str(world.root), "--out", str(tmp_path / "story"), "--plan"]
+    assert main([*asked, "--quantise", "int8"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tell ")]
+    assert row.split()[1:3] == ["llm", "int8"]
+
+
 def test_the_command_line_says_what_is_missing_before_it_does_anything(
     world: World,
     tmp_path: Path,
