@@ -61,6 +61,22 @@ class MemoryPlan(io.ComfyNode):
                     tooltip="Which earlier panels are read. Not connected: as the world says, or "
                     "fewer panels where those would not fit.",
                 ),
+                io.Int.Input(
+                    "stories",
+                    default=1,
+                    min=1,
+                    max=64,
+                    optional=True,
+                    tooltip="Told together, as by Tell Futures: each keeps rows of its own.",
+                ),
+                io.Int.Input(
+                    "at_once",
+                    default=1,
+                    min=1,
+                    max=64,
+                    optional=True,
+                    tooltip="Panels painted together, as in Paint Story.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="table", tooltip="The plan, to be read."),
@@ -81,8 +97,11 @@ class MemoryPlan(io.ComfyNode):
         model: Any = None,
         vae: Any = None,
         context: ContextPolicy | None = None,
+        stories: int = 1,
+        at_once: int = 1,
     ) -> io.NodeOutput:
-        how = {"paint": paint, "size": panel_size(llm, width, height)}
+        size = panel_size(llm, width, height)
+        how = {"paint": paint, "size": size, "stories": stories, "pictures": at_once}
         run = Run(context=context, **how) if context is not None else None
         plan = host.planned(llm.engine, llm.world, run, preset, model, vae, **how)
         return io.NodeOutput(render(plan), plan, ui=host.text_ui(render(plan)))

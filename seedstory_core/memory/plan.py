@@ -241,8 +241,8 @@ def _advice(
             for name, size in offers.items():
                 if name in QUANTISED and size + needed <= usable:
                     yield (
-                        f"Quantised to {name} (Load World) the LLM takes {human(size)} and fits "
-                        "whole."
+                        f"Quantised to {name} (Load World, --quantise) the LLM takes "
+                        f"{human(size)} and fits whole."
                     )
                     break
             if fit.resident is None and phase.kept > phase.working:

@@ -229,3 +229,15 @@ def test_tell_then_paint_hold_one_big_model_at_a_time(
     assert card.most <= card.limit
     assert kept.model.placed and card.loaded()["KeptRows"] == kept.loaded_size() > 0
     assert [p.token_ids for p in again.panels] == [p.token_ids for p in roomy]
+
+
+def test_stories_and_panels_done_together_need_more(
+    pack: ModuleType, handles: dict[str, Any]
+) -> None:
+    def phases(**how: int) -> dict[str, Any]:
+        return {fit.phase.name: fit.phase for fit in plan(pack, handles, **how)[1].fits}
+
+    one, more = phases(), phases(stories=3, at_once=4)
+    assert more["tell"].kept == 3 * one["tell"].kept
+    assert more["paint"].working > one["paint"].working
+    assert more["tell"].weights == one["tell"].weights
