@@ -22,5 +22,4 @@ class Kept(Protocol):
 
 def kept_by(engine: Engine) -> Kept | None:
     """Who keeps rows for ``engine``; None for engines that keep none."""
-    teller = getattr(engine, "_teller", None)
-    return getattr(teller, "reader", None)
+    return getattr(engine, "reader", None)
