@@ -110,7 +110,10 @@ def test_what_does_not_fit_is_refused_with_what_to_do(official: World) -> None:
     text = str(refused.value)
     assert "phase 'tell' needs 13." in text and "12.0 GB of 12.0 GB can be used on card" in text
     assert "12.8 GB weights" in text and "keys and values" in text
-    assert "Quantised to int8 (Load World, --quantise) the LLM takes" in text and "--device cpu" in text
+    assert (
+        "Quantised to int8 (Load World, --quantise) the LLM takes" in text
+        and "--device cpu" in text
+    )
     assert "DOES NOT FIT" in render(plan) and text.split(".")[0] in render(plan)
 
 
