@@ -15,6 +15,7 @@ from typing import Any
 from ..book.html import PAGE
 from ..context import SPELLINGS, named
 from ..context import restore as restore_context
+from ..engine import Engine
 from ..errors import SeedStoryError
 from ..quantised import FORMATS, chosen
 from ..sampling import REFERENCE, Nucleus, Sampling, with_temperature
@@ -28,6 +29,7 @@ from .tell_memory import add_options
 PANELS = 10
 MANY = 1000  # panels beyond this are more likely a slip than a wish
 STOPPED = 130
+SOLVERS = ("euler", "dpmpp_2m", "uni_pc")  # of the painter, which is loaded later
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,6 +49,8 @@ def add_parser(subparsers: Any) -> None:
     add("--text", metavar="T", help="sentence to begin with, instead of an opening's")
     add("--panels", type=int, metavar="N", help=f"panels after the opening ({PANELS})")
     add("--captions", type=Path, metavar="FILE", help="given captions, one a line")
+    add("--futures", type=int, metavar="N", help="N stories that begin alike: DIR/future-1...")
+    add("--fork-at", type=int, metavar="K", help="panels that all futures share (none)")
     add("--yes", action="store_true", help=f"allow more than {MANY} panels")
     telling = parser.add_argument_group("telling")
     add = telling.add_argument
@@ -61,6 +65,9 @@ def add_parser(subparsers: Any) -> None:
     add("--steps", type=int, metavar="N", help="sampling steps (the world's, or 50)")
     add("--guidance", type=float, metavar="X", help="how strictly to follow (the world's, or 7.5)")
     add("--paint-seed", type=int, default=42, help="seed of the noise, the same for all panels")
+    add("--solver", choices=SOLVERS, default="euler", help="what the painter steps with")
+    add("--guided", type=float, metavar="X", default=1.0, help="share of the steps with guidance")
+    add("--at-once", type=int, metavar="N", default=1, help="pictures painted together; 0: as fits")
     add("--size", metavar="WxH", help="pixels (the world's)")
     add("--base", type=Path, metavar="P", help="SDXL base: a diffusers folder or .safetensors file")
     machine = parser.add_argument_group("machine")
@@ -78,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     context = None if args.context is None else named(args.context)
     settings = paint_settings(args)
     from .places import device_of, dtype_of, open_world
+    from .tell_futures import Futures, check_options
     from .tell_memory import planned
     from .telling import Run
 
@@ -90,25 +98,22 @@ def run(args: argparse.Namespace) -> int:
         context = restore_context(world.defaults.get("context", {"class": "Window"}))
     if world.notice:
         print(f"Note: {world.notice}")
+    check_options(args, panels, len(captions), sampling)
     context = planned(args, world, device, dtype, context, sampling, settings, panels)
     if args.plan:
         return 0
-    run = Run(
-        args.out,
-        world,
-        device,
-        dtype,
-        sampling,
-        context,
-        seed=args.seed,
-        reference=args.reference,
-        form=form,
-    )
+
+    def make(folder: Path, seed: int, engine: Engine | None = None) -> Run:
+        how = {"seed": seed, "reference": args.reference, "form": form, "engine": engine}
+        return Run(folder, world, device, dtype, sampling, context, **how)
+
+    run = make(args.out, args.seed) if args.futures is None else Futures(args, make)
     try:
         run.begin(opening_of(world, args), captions)
-        run.tell(panels, captions, Bar("Telling", max(0, panels + 1 - len(run.story))))
+        run.tell(panels, captions, Bar("Telling", run.missing(panels)))
         if not args.no_paint:
-            run.paint(_with_defaults(settings, world, args), args.base, Bar("Painting", run.blank))
+            settings = _with_defaults(settings, world, args)
+            run.paint(settings, args.base, Bar("Painting", run.blank), args.at_once)
     except (KeyboardInterrupt, SeedStoryError) as stopped:
         kept = run.summary(panels)
         if isinstance(stopped, SeedStoryError):
@@ -117,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
             raise
         print(f"\nStopped. {kept or 'Nothing was told yet.'}", file=sys.stderr)
         return STOPPED
-    print(run.ending(args.out / PAGE))
+    print(run.ending(PAGE))
     return 0
 
 
@@ -153,7 +158,7 @@ def sampling_of(world: World, args: argparse.Namespace) -> Sampling:
 
 def paint_settings(args: argparse.Namespace) -> PaintSettings:
     """The painting options that were given; the others stay the reference's."""
-    settings = PaintSettings(seed=args.paint_seed)
+    settings = PaintSettings(seed=args.paint_seed, solver=args.solver, guidance_until=args.guided)
     if args.steps is not None:
         settings = replace(settings, steps=args.steps)
     if args.guidance is not None:

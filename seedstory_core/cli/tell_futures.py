@@ -11,7 +11,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..engine import Engine
 from ..errors import SeedStoryError
@@ -26,17 +25,11 @@ from .telling import Run
 MakeRun = Callable[[Path, int, Engine | None], Run]
 
 
-def add_options(add: Callable[..., Any]) -> None:
-    """``--futures`` and ``--fork-at``."""
-    text = "tell N stories together that begin alike, in DIR/future-1, DIR/future-2..."
-    add("--futures", type=int, metavar="N", help=text)
-    add("--fork-at", type=int, metavar="K", help="panels that all futures share (none)")
-
-
-def check_options(
-    args: argparse.Namespace, panels: int, captions: Sequence[str], sampling: Sampling
-) -> None:
+def check_options(args: argparse.Namespace, panels: int, captions: int, sampling: Sampling) -> None:
     """Refuse futures that cannot be, or could not differ.
+
+    Args:
+        captions: how many are given.
 
     Raises:
         SeedStoryError: see there.
@@ -49,7 +42,7 @@ def check_options(
         raise SeedStoryError(f"--futures is 1 to {MOST}, got {args.futures}.")
     if args.reference:
         raise SeedStoryError("--reference tells one story at a time: leave --futures out.")
-    shared = max(args.fork_at or 0, len(captions))
+    shared = max(args.fork_at or 0, captions)
     if not 0 <= (args.fork_at or 0) <= panels:
         raise SeedStoryError(f"--fork-at is 0 to {panels} (the panels), got {args.fork_at}.")
     if args.futures > 1 and shared >= panels > 0:
@@ -64,35 +57,32 @@ class Futures:
     """Several runs that begin alike; stands where the command has one `Run`.
 
     Args:
-        folder: holds a folder for each future.
-        seed: of panel 0 of the first future.
-        fork: how many panels all futures share.
+        args: the command's; ``--out`` holds a folder for each future.
     """
 
-    def __init__(self, folder: Path, count: int, fork: int, seed: int, make: MakeRun) -> None:
-        if (folder / MANIFEST).exists():
+    def __init__(self, args: argparse.Namespace, make: MakeRun) -> None:
+        self.folder, self._fork = args.out, args.fork_at or 0
+        if (self.folder / MANIFEST).exists():
             raise SeedStoryError(
-                f"{folder} holds a story of its own. Give --out another folder for the futures."
+                f"{self.folder} holds a story of its own. Give --out another folder for futures."
             )
-        self.folder, self._fork = folder, fork
-        first = make(folder / name_of(0), seed, None)
-        others = [
-            make(folder / name_of(number), future_seed(seed, number), first.engine)
-            for number in range(1, count)
-        ]
-        self.runs = [first, *others]
-        for run in others:
-            run.shared = (fork, seed)
-
-    @property
-    def story(self) -> Story:
-        """The future that has come least far."""
-        return min((run.story for run in self.runs), key=len)
+        first = make(self.folder / name_of(0), args.seed, None)
+        self.runs = [first]
+        for number in range(1, args.futures):
+            own = future_seed(args.seed, number)
+            run = make(self.folder / name_of(number), own, first.engine)
+            run.shared = (self._fork, args.seed)
+            self.runs.append(run)
 
     @property
     def blank(self) -> int:
         """Panels without a picture, in all futures."""
         return sum(run.blank for run in self.runs)
+
+    def missing(self, panels: int) -> int:
+        """How many panels are still to be told, in all futures."""
+        first, *others = (run.missing(panels) for run in self.runs)
+        return first + sum(min(missing, panels - self._fork) for missing in others)
 
     def begin(self, opening: Opening, captions: Sequence[str]) -> None:
         """Start all stories, or take up what their folders hold of them."""
@@ -126,7 +116,7 @@ class Futures:
             first.context,
             [run.seed_of(len(run.story)) for run in self.runs],
             bar,
-            panels=[max(0, panels + 1 - len(story)) for story in stories],
+            panels=[run.missing(panels) for run in self.runs],
             on_panel=on_panel,
         )
         bar.clear()
@@ -150,8 +140,8 @@ class Futures:
         )
 
     def ending(self, page: str) -> str:
-        """The last lines of a run that came to its end."""
-        return "\n".join(f"{run.folder.name}: {run.ending(run.folder / page)}" for run in self.runs)
+        """The last lines of a run that came to its end; ``page``: the name of each one's page."""
+        return "\n".join(f"{run.folder.name}: {run.ending(page)}" for run in self.runs)
 
 
 def name_of(number: int) -> str:

@@ -66,6 +66,10 @@ class Run:
         """Panels without a picture."""
         return len(unpainted(self.story))
 
+    def missing(self, panels: int) -> int:
+        """How many of ``panels`` panels are still to be told."""
+        return 0 if self.story.ended else max(0, panels + 1 - len(self.story))
+
     def begin(self, opening: Opening, captions: Sequence[str]) -> None:
         """Start the story, or take up what the folder holds of this very story.
 
@@ -159,12 +163,12 @@ class Run:
             f"{self.folder}. The same command goes on from there."
         )
 
-    def ending(self, page: Path) -> str:
-        """The last line of a run that came to its end."""
+    def ending(self, page: str) -> str:
+        """The last line of a run that came to its end; ``page`` is the name of its page."""
         told = len(self.story) - 1
         over = " The world ended the story here." if self.story.ended else ""
         panels = "1 panel" if told == 1 else f"{told} panels"
-        return f"{panels} told, {told - self.blank} painted.{over} Read it: {page}"
+        return f"{panels} told, {told - self.blank} painted.{over} Read it: {self.folder / page}"
 
     def keep(self, story: Story) -> None:
         """Bring the folder up to ``story``."""

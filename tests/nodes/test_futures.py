@@ -75,7 +75,8 @@ def test_each_future_is_a_story_of_its_own(
     executor.forget()
     executor.run(prompt)
     names = sorted(path.name for path in (tmp_path / "output" / "seedstory").iterdir())
-    assert names == [f"tale-future-{i}" for i in (1, 2, 3)], "the same futures again"
+    futures_kept = [f"tale-future-{i}" for i in (1, 2, 3)]
+    assert names == ["tale", *futures_kept], "the opening, and the same futures again"
 
 
 def test_the_first_future_is_what_tell_story_tells(
