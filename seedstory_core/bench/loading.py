@@ -1,15 +1,16 @@
-"""How long it takes until the models that tell can run: a converted world against the reference.
+"""How long it takes until the models that tell are loaded: a converted world against the reference.
 
 The reference reads pickles: the base Llama, then the agent's whole state once more, the LoRA beside
 it, and the visual tokenizer; resamplers and visual tokenizer are first filled with random numbers
 in fp32 (hydra builds them before it loads them). A converted world is mapped into models without
-storage. Both end with weights in memory in the dtype that is computed in, and a forward of one row.
+storage. Both end with every weight in memory: as stored, in fp16, and in what is computed in.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +25,6 @@ from ..engines.seed_story.resampler import Resampler
 from ..engines.seed_story.vision import Vision
 from ..files import require_space
 from ..hosts import LocalPart
-from ..kv_cache import KvCache
 from ..ops import torch_ops
 from ..parts import PartSpec
 from .baseline import LoraLinear
@@ -32,6 +32,7 @@ from .weights import RANK, TARGETS, Adapted, Weights, on_meta, random_weights
 
 STORED = torch.float16
 REPEATS = 3
+PAGE = 4096
 
 
 def time_loading(
@@ -39,28 +40,35 @@ def time_loading(
 ) -> dict[str, Any]:
     """Seconds of both ways, the best of `REPEATS`, taking turns; files are in the page cache.
 
-    Returns: ``bytes`` of the files of each way, ``seconds`` (wall) and ``cpu_seconds``, ``ratio``
-        of the latter (of the former on a GPU).
+    Returns: ``bytes`` of the files of each way, and by dtype ``seconds`` (wall), ``cpu_seconds``
+        and the ``ratio`` of the latter (of the former on a GPU).
     """
     with TemporaryDirectory(prefix="seedstory-bench-") as folder:
         root = Path(folder)
         _write(root, config, seed)
-        ways: dict[str, Callable[[], None]] = {
-            "reference": lambda: _load_reference(root, config, device, dtype),
-            "world": lambda: _load_world(root, config, device, dtype),
-        }
-        best = {name: (float("inf"), float("inf")) for name in ways}
-        for _ in range(REPEATS):
-            for name, load in ways.items():
-                best[name] = tuple(map(min, best[name], _timed(load, device)))  # type: ignore[assignment]
         sizes = {
             "reference": sum(path.stat().st_size for path in root.glob("*.bin")),
             "world": sum(path.stat().st_size for path in root.glob("*.safetensors")),
         }
+        timed = {
+            str(kind).removeprefix("torch."): _both(root, config, device, kind)
+            for kind in dict.fromkeys((STORED, dtype))
+        }
+    return {"parameters": _parameters(config), "bytes": sizes, "dtypes": timed}
+
+
+def _both(
+    root: Path, config: SeedStoryConfig, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Both ways to one dtype."""
+    ways = {"reference": _load_reference, "world": _load_world}
+    best = dict.fromkeys(ways, (float("inf"), float("inf")))
+    for _ in range(REPEATS):
+        for name, load in ways.items():
+            wall, cpu = _timed(partial(load, root, config, device, dtype), device)
+            best[name] = min(best[name][0], wall), min(best[name][1], cpu)
     counts = 0 if device.type == "cuda" else 1
     return {
-        "parameters": _parameters(config),
-        "bytes": sizes,
         "seconds": {name: times[0] for name, times in best.items()},
         "cpu_seconds": {name: times[1] for name, times in best.items()},
         "ratio": best["reference"][counts] / best["world"][counts],
@@ -117,8 +125,7 @@ def _load_world(
 ) -> None:
     eye = PartSpec("vision", lambda ops: Vision(config.vision, ops), root / "vision.safetensors")
     llm = PartSpec("llm", lambda ops: Mllm(config, ops), root / "llm.safetensors")
-    LocalPart(eye, device, dtype).acquire()
-    _one_row(LocalPart(llm, device, dtype).acquire(), device, dtype)
+    _touch(LocalPart(eye, device, dtype).acquire(), LocalPart(llm, device, dtype).acquire())
 
 
 def _load_reference(
@@ -139,8 +146,7 @@ def _load_reference(
     eye = Vision(config.vision, torch_ops)
     vision = torch.load(root / "vision.bin", map_location="cpu", weights_only=True)
     eye.load_state_dict(vision, strict=False)
-    eye.to(device, dtype)
-    _one_row(llm.eval().to(device, dtype), device, dtype)
+    _touch(eye.to(device, dtype), llm.eval().to(device, dtype))
 
 
 def _adapt(llama: nn.Module) -> None:
@@ -154,9 +160,9 @@ def _adapt(llama: nn.Module) -> None:
             setattr(llama.get_submodule(parent), child, LoraLinear(adapted))
 
 
-def _one_row(llm: Mllm, device: torch.device, dtype: torch.dtype) -> None:
-    config = llm.model.config
-    with torch.inference_mode():
-        row = torch.zeros(1, 1, config.width, device=device, dtype=dtype)
-        hidden = llm(row, torch.zeros(1, device=device), KvCache(config.layers))
-        assert bool(llm.scores(hidden[0, -1:]).isfinite().all())
+def _touch(*models: nn.Module) -> None:
+    """Have every page of every weight read, as the first use would: mapped ones are not before."""
+    for model in models:
+        for value in model.parameters():
+            raw = value.detach().reshape(-1).view(torch.uint8)
+            int(raw[::PAGE].sum(dtype=torch.int64))

@@ -20,7 +20,7 @@ TARGETS = (
     ("exact", "filling", 2.0),
     ("block", "steady", 2.5),
     ("sink", "steady", 2.5),
-    ("given", "steady", 8.0),
+    ("given", "filling", 8.0),
     ("given_sink", "steady", 8.0),
 )
 MOST_GROWTH, LEAST_LOADING = 1.10, 5.0
@@ -119,18 +119,19 @@ def _loading(loading: Mapping[str, Any] | None) -> str:
         return ""
     rows = [
         (
+            dtype,
             name,
             human(loading["bytes"][name]),
-            f"{loading['seconds'][name]:.2f}",
-            f"{loading['cpu_seconds'][name]:.2f}",
+            f"{timed['seconds'][name]:.2f}",
+            f"{timed['cpu_seconds'][name]:.2f}",
+            f"{timed['ratio']:.1f}" if name == "world" else "1.0",
         )
+        for dtype, timed in loading["dtypes"].items()
         for name in ("reference", "world")
     ]
-    table = _table(("loading", "files", "seconds", "cpu seconds"), rows)
-    return (
-        f"**LLM and visual tokenizer, {loading['parameters'] / 1e6:.0f} M weights, ready to "
-        f"compute: {loading['ratio']:.1f} times faster**\n\n{table}"
-    )
+    head = ("weights in", "loading", "files", "seconds", "cpu seconds", "times reference")
+    title = f"**loading LLM and visual tokenizer, {loading['parameters'] / 1e6:.0f} M weights**"
+    return f"{title}\n\n{_table(head, rows)}"
 
 
 def _lacking(lacking: Mapping[str, str]) -> str:
@@ -160,8 +161,8 @@ def _targets(result: Mapping[str, Any]) -> str:
     if sink is not None:
         found.append((f"{GROWS_NOT}, growth", "<= 1.10", f"{sink:.2f}", sink <= MOST_GROWTH))
     if result["loading"] is not None:
-        value = result["loading"]["ratio"]
-        found.append(("loading", ">= 5", f"{value:.1f}", value >= LEAST_LOADING))
+        value = result["loading"]["dtypes"]["float16"]["ratio"]
+        found.append(("loading, as stored", ">= 5", f"{value:.1f}", value >= LEAST_LOADING))
     if result["scale"] != "small" or not found:
         return ""
     rows = [(*row[:3], "reached" if row[3] else "missed") for row in found]

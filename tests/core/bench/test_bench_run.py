@@ -88,7 +88,7 @@ def test_the_figures_are_json_with_a_version_and_a_machine(result: dict[str, Any
     assert set(figures["ms"]["steady"]) >= {"median", "p90", "prefill", "decode", "forced"}
     assert figures["ratio"]["filling"] > 0
     assert set(figures["kv"]) == {"1", "8"}
-    assert read["loading"]["ratio"] > 0
+    assert read["loading"]["dtypes"]["float16"]["ratio"] > 0
 
 
 @pytest.fixture(scope="module")
