@@ -107,9 +107,11 @@ def look(part: Part[Mllm], llm: Mllm, failed: str = "") -> Situation:
 class Recorder(Protocol):
     """Turns a step into one that repeats itself without Python."""
 
-    def record(self, step: Callable[[], None]) -> tuple[Callable[[], None], int]:
-        """Run ``step`` on the tensors that it reads and writes -> how to run it again, and the
-        memory that this takes."""
+    def record(
+        self, step: Callable[[], None], device: torch.device
+    ) -> tuple[Callable[[], None], int]:
+        """Run ``step`` on the tensors that it reads and writes, which are on ``device`` -> how to
+        run it again, and the memory that this takes."""
         ...
 
 
@@ -120,8 +122,14 @@ class CudaRecorder:
         self._stream: Any = None
         self._pool: Any = None
 
-    def record(self, step: Callable[[], None]) -> tuple[Callable[[], None], int]:
+    def record(
+        self, step: Callable[[], None], device: torch.device
+    ) -> tuple[Callable[[], None], int]:
         """Nothing of ``step`` is kept but addresses."""
+        with torch.cuda.device(device):
+            return self._record(step)
+
+    def _record(self, step: Callable[[], None]) -> tuple[Callable[[], None], int]:
         self._stream = self._stream or torch.cuda.Stream()
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
@@ -187,7 +195,7 @@ class Step:
         def run() -> None:
             self._out.copy_(run_step(model, self._x, self._positions, self._rows, lane))
 
-        self._replay, taken = recorder.record(run)
+        self._replay, taken = recorder.record(run, self._x.device)
         self.nbytes += taken
 
     def replay(self) -> Tensor:

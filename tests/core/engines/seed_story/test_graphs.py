@@ -38,7 +38,7 @@ class Uncaptured:
     def __init__(self) -> None:
         self.recorded = self.run = 0
 
-    def record(self, step: Callable[[], None]) -> tuple[Callable[[], None], int]:
+    def record(self, step: Callable[[], None], device: Any) -> tuple[Callable[[], None], int]:
         self.recorded += 1
         step()
         step()  # as the warm-up does: the inputs are computed more than once
@@ -272,7 +272,7 @@ def test_a_capture_that_fails_is_said_once_and_plain_passes_go_on(
     made, plain = with_graphs(Window(2)), TinyTeller(Window(2))
     made.graphs._judge = lambda situation: Verdict(not situation.failed, situation.failed)
 
-    def fail(step: Callable[[], None]) -> Any:
+    def fail(step: Callable[[], None], device: Any) -> Any:
         raise RuntimeError("operation not permitted when stream is capturing\nsecond line")
 
     monkeypatch.setattr(made.recorder, "record", fail)

@@ -38,7 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 class Uncaptured:
     """The steps of `CudaRecorder`, run by Python."""
 
-    def record(self, step: Callable[[], None]) -> tuple[Callable[[], None], int]:
+    def record(self, step: Callable[[], None], device: Any) -> tuple[Callable[[], None], int]:
         step()
         return step, 0
 
@@ -141,7 +141,7 @@ def test_a_replay_runs_no_python_and_gives_back_its_memory() -> None:
         calls.append(1)
         out.copy_((x * 2).relu() + 1)
 
-    replay, _ = CudaRecorder().record(step)
+    replay, _ = CudaRecorder().record(step, x.device)
     before = torch.cuda.memory_allocated()
     done = len(calls)
     for value in (1.0, -1.0):
