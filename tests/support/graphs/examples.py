@@ -1,4 +1,4 @@
-"""The seven example workflows. Once released, nodes are only ever appended: ids stay."""
+"""The example workflows. Once released, nodes are only ever appended: ids stay."""
 
 from __future__ import annotations
 
@@ -229,4 +229,34 @@ STORYBOOK = Graph(
     ),
 )
 
-EXAMPLES = (ONE_PANEL, STEP_BY_STEP, WHOLE_STORY, LOOP, GIVEN_CAPTIONS, ROUND_TRIP, STORYBOOK)
+LONG_STORY = Graph(
+    "08-long-story",
+    "A long story with the attention sink",
+    note("08-long-story"),
+    (
+        *parts.load(),
+        parts.start("long-story"),
+        Node("sink", "SeedStory_SinkContext", 1, {}),
+        parts.tell_story(2, panels=24, context=Link("sink")),
+        parts.paint(Link("tell"), 3),
+        parts.show(Link("paint"), 4),
+    ),
+    (
+        LOAD,
+        Group("2 · Begin, and choose what is kept in view", ("start", "sink")),
+        Group("3 · Tell", ("tell",)),
+        Group("4 · Paint", ("paint",)),
+        Group("5 · Read", ("show",)),
+    ),
+)
+
+EXAMPLES = (
+    ONE_PANEL,
+    STEP_BY_STEP,
+    WHOLE_STORY,
+    LOOP,
+    GIVEN_CAPTIONS,
+    ROUND_TRIP,
+    STORYBOOK,
+    LONG_STORY,
+)

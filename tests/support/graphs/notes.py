@@ -77,6 +77,14 @@ good first check of a world: with a trained one the result resembles the picture
 To print a story that is on disk already, put **Load Story** in the place of everything
 before it.
 """,
+    "08-long-story": """
+A story of any length at the same cost a panel. **Sink Context** keeps the newest panels
+in view, and of older ones the few places that draw the attention: the paper's multimodal
+attention sink. Without it the world's own window of eight panels is used.
+
+The sink is part of the story's meaning and is recorded in every panel, so wire the same
+one when you go on with the story.
+""",
 }
 
 
