@@ -18,6 +18,7 @@ from seedstory_core.engines.seed_story.reader import Reader, page
 from seedstory_core.engines.seed_story.telling import Teller
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.hosts import HeldPart
+from seedstory_core.sampling import Sampling
 from seedstory_core.training import llm
 from seedstory_core.training.cache import Rows
 from seedstory_core.training.data import Stories, Tale
@@ -84,7 +85,8 @@ def told_by_the_engine(
     teller = Teller(sizes, words, HeldPart(mllm, CPU, torch.float32))
     policy = Policy(8)
     prompt = Trained().prompt(words, story.texts[:end], policy, story.texts[end])
-    told = teller.illustrate(prompt, story.features[:end], policy).features
+    pictures = story.features[:end]
+    told = teller.illustrate(prompt, pictures, policy, Sampling(), 0, lambda ids: None).features
     assert told is not None
     return told
 
