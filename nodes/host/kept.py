@@ -21,6 +21,9 @@ from ...seedstory_core.memory import Kept
 class KeptRows(nn.Module):
     """Stands for the rows where ComfyUI expects a module; holds no weights.
 
+    Args:
+        keeper: is not held on to: its engine has it, which has the part that has this.
+
     Attributes:
         placed: whether the rows may be on the card: from the LLM's loading on until they leave.
     """
@@ -28,24 +31,24 @@ class KeptRows(nn.Module):
     def __init__(self, keeper: Kept) -> None:
         super().__init__()
         self.placed = False
-        self._keeper = keeper
+        self._keeper = weakref.ref(keeper)
 
     @property
     def nbytes(self) -> int:
         """Bytes on the card."""
-        return self._keeper.nbytes if self.placed else 0
+        keeper = self._keeper()
+        return keeper.nbytes if self.placed and keeper is not None else 0
 
     def leave(self) -> None:
         """To the CPU, all of them."""
-        self._keeper.park()
+        keeper = self._keeper()
+        if keeper is not None:
+            keeper.park()
         self.placed = False
 
 
 def kept_patcher(keeper: Kept, llm: Any) -> Any:
-    """A ModelPatcher for the rows of ``keeper``, which go with the ModelPatcher ``llm``.
-
-    It refers to the reader only, so it is freed with the part that owns it.
-    """
+    """A ModelPatcher for the rows of ``keeper``, which go with the ModelPatcher ``llm``."""
     from comfy.patcher_extension import CallbacksMP
 
     patcher = _patcher_class()(KeptRows(keeper), llm.load_device, torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -86,7 +87,7 @@ class ComfyPart(Generic[M]):
         self.patcher: Any = None
         self.kept: Any = None
         self.reserve = 0
-        self._keeper: Kept | None = None
+        self._keeper: weakref.ref[Kept] | None = None
 
     @property
     def quantised(self) -> str:
@@ -100,8 +101,8 @@ class ComfyPart(Generic[M]):
 
     def keeps(self, keeper: Kept) -> None:
         """From now on, what ``keeper`` keeps on the device is in ComfyUI's books."""
-        if self._keeper is not keeper:
-            self._keeper, self.kept = keeper, None
+        if self._keeper is None or self._keeper() is not keeper:
+            self._keeper, self.kept = weakref.ref(keeper), None
 
     def acquire(self, working_bytes: int = 0) -> M:
         """The part on its device, other models moved aside as needed.
@@ -113,8 +114,9 @@ class ComfyPart(Generic[M]):
 
         if self.patcher is None:
             self.patcher = self._make_patcher()
-        if self._keeper is not None and self.kept is None:
-            self.kept = kept_patcher(self._keeper, self.patcher)
+        keeper = None if self._keeper is None else self._keeper()
+        if keeper is not None and self.kept is None:
+            self.kept = kept_patcher(keeper, self.patcher)
         there = 0 if self.kept is None else self.kept.loaded_size()
         needed = max(0, working_bytes - there) + (0 if self.is_dynamic() else self.reserve)
         beside = [] if self.kept is None or self.is_dynamic() else [self.kept]
