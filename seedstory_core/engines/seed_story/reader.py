@@ -153,9 +153,11 @@ class Reader:
 
         Returns: the number of rows of ``text`` that need not be read.
         """
-        if (identity, text.policy) != (self._identity, self._policy):
-            self._identity, self._policy = identity, text.policy
+        whole = (identity, text.policy)
+        if whole != self._identity:
+            self._identity, self._policy = None, text.policy
             self.forget()
+            self._identity = whole
         rows = min(len(self._held), self._cache.length)  # they differ after a cancelled forward
         known = self._held[rows - 1] + 1 if rows else 0
         done = bisect_right(text.evictions, self._evicted)

@@ -50,7 +50,7 @@ def reference_panel(
     slots = torch.isin(row, torch.tensor(words.slots))
     pictures = torch.stack([story.panels[i].features[SPACE] for i in prompt.pictures])
     embeds = llm.embed(row, slots, llm.input_resampler(pictures).flatten(0, 1), dtype)
-    said: list[int] = []
+    said, hidden = list[int](), embeds
     while not said or said[-1] != words.end:
         hidden = llm(embeds, torch.arange(embeds.shape[1]))
         scores = llm.scores(hidden[0, -1])
