@@ -71,6 +71,7 @@ def plan_of(
     """What the command will need, held against the machine; ``panels`` after the opening."""
     from ..memory import KnownModel, Run, device_here, library_loading, make_plan
     from ..memory.models import part_weights
+    from ..memory.weights import QUANTISED
 
     known: dict[str, KnownModel] = {}
     if args.quantise != "none":
@@ -80,8 +81,10 @@ def plan_of(
         context=context,
         panels=panels + 1,
         new_tokens=sampling.max_new_tokens,
+        stories=args.futures or 1,
         size=settings.size,
         paint=not args.no_paint,
+        pictures=max(1, args.at_once),  # 0: as many as fit, so one at least
     )
     return make_plan(
         world,
@@ -91,4 +94,5 @@ def plan_of(
         args.memory if args.memory == "auto" else f"{args.memory} GB",
         known,
         free_context=args.context is None,
+        quantised=tuple(QUANTISED) if args.quantise == "none" else (),
     )

@@ -171,8 +171,10 @@ class _Counts:
         kept = 0
         if name == "tell":
             rows = -(-self.rows // STEP) * STEP  # as the cache grows
-            kept = self.run.stories * self.engine.kept_bytes(rows, loading.dtype, self.run.context)
-            working *= self.run.stories
+            context = self.run.context
+            stories = min(self.run.stories, self.engine.stories_at_once(context))
+            kept = stories * self.engine.kept_bytes(rows, loading.dtype, context)
+            working *= stories
         return Phase(
             name=name,
             model=part,

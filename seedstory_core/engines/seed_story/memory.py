@@ -17,6 +17,7 @@ from ...context import ContextPolicy
 from ...ops import torch_ops
 from .config import SeedStoryConfig
 from .detokenizer import Detokenizer
+from .futures import AT_ONCE, TOGETHER
 from .mllm import Mllm
 from .vision import Vision
 
@@ -56,6 +57,10 @@ class Memory:
     @property
     def max_rows(self) -> int:
         return self.config.llm.max_positions
+
+    def stories_at_once(self, context: ContextPolicy) -> int:
+        """How many stories are told in one batch at most, each with rows of its own."""
+        return AT_ONCE if isinstance(context, TOGETHER) else 1
 
     def kept_bytes(self, rows: int, dtype: torch.dtype, context: ContextPolicy) -> int:
         """Keys and values of ``rows`` rows, and keys before they are turned where they move."""

@@ -46,3 +46,18 @@ def test_what_would_not_fit_is_refused_before_anything_is_written(
     assert "DOES NOT FIT" in said.out
     assert "would not fit" in said.err and "30.0 MB of 30.0 MB can be used" in said.err
     assert "Traceback" not in said.err and not out.exists()
+
+
+def test_futures_and_pictures_at_once_are_planned_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def column(name: str, *more: str) -> list[str]:
+        assert tell(tmp_path / "story", "--plan", *more) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return next(line for line in lines if line.startswith(f"{name} ")).split()
+
+    alone = column("tell"), column("paint")
+    many = ("--futures", "3", "--at-once", "4")
+    together = column("tell", *many), column("paint", *many)
+    assert alone[0][:5] == together[0][:5] and alone[0][5] != together[0][5]  # weights, not KV
+    assert alone[1] != together[1]

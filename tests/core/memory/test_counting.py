@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from seedstory_core.context import Block, Dense, MultimodalSink, Window
 from seedstory_core.engines.seed_story.memory import Memory
 from seedstory_core.kv_cache import KvCache
-from seedstory_core.memory import Run, budget, library_loading
+from seedstory_core.memory import Phase, Run, budget, library_loading
 from seedstory_core.memory.counting import LiveBytes, working_bytes
 from seedstory_core.memory.models import unet_pass, vae_pass
 from seedstory_core.memory.painting import PainterShapes
@@ -113,11 +113,15 @@ def test_rows_follow_the_policy(world: World) -> None:
 
 
 def test_stories_told_at_once_have_rows_of_their_own(world: World) -> None:
-    one, four = (
-        budget(world, Run(stories=n, paint=False), library_loading(torch.float32)).phases[1]
-        for n in (1, 4)
-    )
+    def tell(stories: int, **how: Any) -> Phase:
+        run = Run(stories=stories, paint=False, **how)
+        return budget(world, run, library_loading(torch.float32)).phases[1]
+
+    one, four = tell(1), tell(4)
     assert four.kept == 4 * one.kept and four.weights == one.weights
+    assert tell(20).kept == 8 * one.kept  # more are told batch by batch
+    sink = {"context": MultimodalSink()}
+    assert tell(4, **sink).kept == tell(1, **sink).kept  # one after the other
 
 
 def test_a_reindexing_sink_keeps_its_keys_twice(world: World) -> None:

@@ -14,6 +14,7 @@ from seedstory_core.errors import SeedStoryError
 from seedstory_core.memory import Run, budget, comfy_loading, library_loading
 from seedstory_core.memory.models import part_weights
 from seedstory_core.memory.weights import file_weights, module_weights
+from seedstory_core.ops import torch_ops
 from seedstory_core.training.estimate import official_world
 from seedstory_core.world import World, load_world
 
@@ -72,9 +73,9 @@ def test_the_released_world_is_counted_on_the_meta_device() -> None:
 
 def test_quantised_matrices_are_those_of_the_layers() -> None:
     """An embedding of 10 x 4, and a layer with a matrix of 8 x 4 and a norm of 4."""
-    layer = torch.nn.ModuleDict({"proj": torch.nn.Embedding(8, 4), "norm": torch.nn.RMSNorm(4)})
+    layer = torch.nn.ModuleDict({"proj": torch_ops.Embedding(8, 4), "norm": torch.nn.RMSNorm(4)})
     model = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([layer])})
-    whole = torch.nn.ModuleDict({"embed": torch.nn.Embedding(10, 4), "model": model})
+    whole = torch.nn.ModuleDict({"embed": torch_ops.Embedding(10, 4), "model": model})
     weights = module_weights("x", whole, torch.float16)
     assert (weights.numbers, weights.matrices, weights.largest) == (76, 32, 40)
     assert (weights.bytes, weights.quantised("int8"), weights.quantised("int4")) == (152, 120, 106)
