@@ -8,9 +8,8 @@ Source: train_clm_sft.py and src/models_clm/models.py of SEED-Story.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +17,8 @@ from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.checkpoint import checkpoint
 
 from ..engines.seed_story.config import SeedStoryConfig
-from ..engines.seed_story.llama import Llama, rotary
 from ..engines.seed_story.mllm import Mllm
 from ..engines.seed_story.prompt import Vocabulary
 from ..engines.seed_story.tokenizer import Tokenizer
@@ -33,41 +29,16 @@ from .data import Stories, open_data
 from .encoded import picture_features
 from .initial import initialise_mllm, seeded
 from .lora import add_lora, merged_state
+from .reading import read
 from .recipe import StageSettings
+from .sinks import SINK, WholeStories, draw_stories, tell_stories
 from .stage import Job, generator_of
 from .windows import Scripts, Window, collate
 from .words import train_words, with_words
 
 NAME = "llm"
 MODES = ("turns", "reference")
-LONG = 192  # rows from which on the fused attention is the faster one on the CPU
 GROUP = 8  # batches whose windows are sorted by length together
-
-
-def read(model: Llama, x: Tensor, positions: Tensor, see: Tensor, save_memory: bool) -> Tensor:
-    """Embedded rows [B, T, D] at positions [B, T], each seeing what ``see`` [B, 1, T, T] says.
-
-    The engine's layers in the engine's order; its own forward reads one causal text.
-
-    Returns: hidden states after the final norm, [B, T, D].
-    """
-    cos, sin = rotary(positions.flatten(), model.config, x.dtype)
-    turn = tuple(rearrange(part, "(b t) d -> b 1 t d", b=len(x)) for part in (cos, sin))
-    with _attention(x.shape[1], x.device):
-        for layer in model.layers:
-            if save_memory:
-                again = checkpoint(layer, x, turn, see, None, use_reentrant=False)
-                x = cast(Tensor, again)
-            else:
-                x = layer(x, turn, see, None)
-    return model.norm(x)
-
-
-def _attention(rows: int, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """The fused kernel for long texts on the CPU, which the loop does not use otherwise."""
-    if device.type != "cpu" or rows < LONG:
-        return contextlib.nullcontext()
-    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
 
 
 class TellingModule(nn.Module):
@@ -115,14 +86,22 @@ class TellingModule(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """``loss`` = ``ce`` + weighted ``rec``, and ``right``, the share of likeliest tokens."""
+        if SINK + "ids" in batch:
+            told = tell_stories(self.mllm, batch)
+            return self._losses(told.hidden, told.labels, told.pictures, batch["targets"])
         if "fed" in batch:
             batch = self.fed(batch)
         hidden = self.hidden(batch)
-        scores = self.mllm.lm_head(hidden[batch["said"]]).float()
-        labels = batch["labels"]
+        told = self.answers(hidden, batch)
+        return self._losses(hidden[batch["said"]], batch["labels"], told, batch["targets"])
+
+    def _losses(
+        self, said: Tensor, labels: Tensor, told: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        """Hidden states [M, D] of rows that say ``labels`` [M]; pictures told, [R, L, D]."""
+        scores = self.mllm.lm_head(said).float()
         ce = F.cross_entropy(scores, labels)
-        told = self.answers(hidden, batch).float()
-        rec = (1 - F.cosine_similarity(told, batch["targets"], dim=-1)).mean()
+        rec = (1 - F.cosine_similarity(told.float(), targets, dim=-1)).mean()
         right = (scores.detach().argmax(-1) == labels).float().mean()
         return {"loss": ce + self.rec_weight * rec, "ce": ce, "rec": rec, "right": right}
 
@@ -180,6 +159,22 @@ class Telling:
         pictures are to be the model's own (option ``self_fed``: their share).
         """
         batch = collate(self.scripts, windows)
+        return self._filled(batch, draw)
+
+    def whole(
+        self, stories: WholeStories, draw: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Whole stories under a sink as `TellingModule` reads them; ``draw`` as in `batch`."""
+        batch = stories.batch(self.scripts)
+        shape = batch["pictures"].shape
+        batch = self._filled({**batch, "pictures": batch["pictures"].flatten()}, draw)
+        for name in ("pictures", "fed"):
+            if name in batch:
+                batch[name] = batch[name].unflatten(0, shape)
+        return batch
+
+    def _filled(self, batch: dict[str, Tensor], draw: torch.Generator | None) -> dict[str, Tensor]:
+        """Features in place of the numbers of panels."""
         read = self.features.take(batch["pictures"])
         noise = self.settings.option("feature_noise", 0.0)
         if draw is not None and noise:
@@ -212,7 +207,12 @@ class LlmStage:
         self._group: tuple[int, list[list[Window]]] = (-1, [])
 
     def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
-        """See `Stage.batch`."""
+        """See `Stage.batch`; the option ``sinks`` is the share of steps with whole stories."""
+        draw = generator_of(self.settings.seed, NAME, "sinks", step)
+        if float(torch.rand((), generator=draw)) < self.settings.option("sinks", 0.0):
+            stories = draw_stories(self.train.scripts.starts, self.settings, draw)
+            draw = generator_of(self.settings.seed, NAME, "noise", step, rank, size)
+            return self.train.whole(stories.part(rank, size), draw)
         group, place = divmod(step, GROUP)
         if self._group[0] != group:
             self._group = (group, self._sorted(group))

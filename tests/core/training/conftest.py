@@ -1,6 +1,7 @@
 """Tiny data and recipes for the trainer's tests."""
 
 import copy
+import dataclasses
 import json
 import random
 from dataclasses import asdict
@@ -8,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from support.tiny_palette_world import write_tiny_world
 
+from seedstory_core.engines.seed_story.config import SeedStoryConfig
+from seedstory_core.engines.seed_story.prompt import Vocabulary
 from seedstory_core.picture_world.render import any_freedom, render, rgb
 from seedstory_core.picture_world.scene import ACTIONS, CAST, PLACES, PROPS, TIMES, Actor, Scene
+from seedstory_core.training.cache import Rows
+from seedstory_core.training.data import Stories, Tale
+from seedstory_core.training.words import train_words, with_words
 from seedstory_core.world import World
 
 TINY: dict[str, Any] = {
@@ -117,3 +124,41 @@ def tiny_recipe() -> dict[str, Any]:
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A whole world of weights that mean nothing; nobody may write into it."""
     return write_tiny_world(tmp_path_factory.mktemp("tiny_world"))
+
+
+WHERE = ("meadow", "forest", "lake", "kitchen")
+STORIES, PANELS = 6, 5
+
+
+@pytest.fixture(scope="module")
+def stories() -> Stories:
+    tales = [
+        Tale(
+            str(number),
+            tuple(f"{number}/{panel}.png" for panel in range(PANELS)),
+            tuple(f"Mila is in the {WHERE[(number + i) % 4]}." for i in range(PANELS)),
+        )
+        for number in range(STORIES)
+    ]
+    return Stories(Path(), "train", tuple(tales))
+
+
+@pytest.fixture(scope="module")
+def words(stories: Stories, tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    tokenizer = train_words(stories.captions, tmp_path_factory.mktemp("words"), 4, pieces=400)
+    return Vocabulary(tokenizer, 4, len(tokenizer))
+
+
+@pytest.fixture
+def sizes(tiny_recipe: dict[str, Any], words: Vocabulary) -> SeedStoryConfig:
+    config = SeedStoryConfig.from_json(tiny_recipe["sizes"])
+    config = dataclasses.replace(config, llm=dataclasses.replace(config.llm, layers=2))
+    return with_words(config, words.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def features() -> Rows:
+    draw = torch.Generator().manual_seed(0)
+    places = torch.randn(4, 4, 32, generator=draw)  # as many different pictures as places
+    rows = [places[(story + panel) % 4] for story in range(STORIES) for panel in range(PANELS)]
+    return Rows([torch.stack(rows).half().numpy()])

@@ -19,7 +19,7 @@ from seedstory_core.engines.seed_story.telling import Teller
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.hosts import HeldPart
 from seedstory_core.sampling import Sampling
-from seedstory_core.training import llm
+from seedstory_core.training import reading
 from seedstory_core.training.cache import Rows
 from seedstory_core.training.data import Stories, Tale
 from seedstory_core.training.learner import Learner
@@ -27,45 +27,8 @@ from seedstory_core.training.llm import LlmStage, Telling, TellingModule, new_ml
 from seedstory_core.training.lora import add_lora, merged_state
 from seedstory_core.training.recipe import StageSettings
 from seedstory_core.training.windows import Scripts, Window
-from seedstory_core.training.words import train_words, with_words
 
 CPU = torch.device("cpu")
-PLACES = ("meadow", "forest", "lake", "kitchen")
-STORIES, PANELS = 6, 5
-
-
-@pytest.fixture(scope="module")
-def stories() -> Stories:
-    tales = [
-        Tale(
-            str(number),
-            tuple(f"{number}/{panel}.png" for panel in range(PANELS)),
-            tuple(f"Mila is in the {PLACES[(number + i) % 4]}." for i in range(PANELS)),
-        )
-        for number in range(STORIES)
-    ]
-    return Stories(Path(), "train", tuple(tales))
-
-
-@pytest.fixture(scope="module")
-def words(stories: Stories, tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
-    tokenizer = train_words(stories.captions, tmp_path_factory.mktemp("words"), 4, pieces=400)
-    return Vocabulary(tokenizer, 4, len(tokenizer))
-
-
-@pytest.fixture
-def sizes(tiny_recipe: dict[str, Any], words: Vocabulary) -> SeedStoryConfig:
-    config = SeedStoryConfig.from_json(tiny_recipe["sizes"])
-    config = dataclasses.replace(config, llm=dataclasses.replace(config.llm, layers=2))
-    return with_words(config, words.tokenizer)
-
-
-@pytest.fixture(scope="module")
-def features() -> Rows:
-    draw = torch.Generator().manual_seed(0)
-    places = torch.randn(4, 4, 32, generator=draw)  # as many different pictures as places
-    rows = [places[(story + panel) % 4] for story in range(STORIES) for panel in range(PANELS)]
-    return Rows([torch.stack(rows).half().numpy()])
 
 
 def settings(**options: Any) -> StageSettings:
@@ -113,7 +76,7 @@ def test_training_reads_what_telling_reads(
     features: Rows,
     sizes: SeedStoryConfig,
 ) -> None:
-    monkeypatch.setattr(llm, "LONG", fused_from)
+    monkeypatch.setattr(reading, "LONG", fused_from)
     mllm = new_mllm(sizes, 0)
     source = telling(words, stories, features, settings())
     windows = [Window(0, 4, False), Window(6, 8, False), Window(11, 15, True)]
