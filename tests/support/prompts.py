@@ -46,4 +46,5 @@ def quick(prompt: Prompt) -> Prompt:
     """A copy that samples three steps only, and tells at most four panels at once."""
     made = changed(prompt, "KSampler", steps=3)
     made = changed(made, "SeedStory_TellStory", panels=4)
+    made = changed(made, "SeedStory_TellFutures", panels=2)
     return changed(made, "SeedStory_PaintStory", steps=3)

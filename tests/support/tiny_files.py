@@ -54,6 +54,7 @@ VAE_FILE = "vae/tiny_sdxl_taesd.safetensors"
 LORA_FILE = "loras/sdxl_style_lora.safetensors"
 CONTROLNET_FILE = "controlnet/sdxl_canny_controlnet.safetensors"
 WORLD_LORA_FILE = "loras/picture-world-winter.safetensors"
+FEW_STEPS_FILE = "loras/picture-world-few-steps.safetensors"
 WORLD_CONTROLNET_FILE = "controlnet/picture-world-edges.safetensors"
 WORLD_JSON = Path(__file__).parents[2] / "worlds" / "picture-world" / "world.json"
 
@@ -67,6 +68,7 @@ def write_all(models: Path) -> None:
         CONTROLNET_FILE: controlnet_state,
         CHECKPOINT: checkpoint_state,
         WORLD_LORA_FILE: world_lora_state,
+        FEW_STEPS_FILE: world_lora_state,
         WORLD_CONTROLNET_FILE: world_controlnet_state,
     }
     for name, make in makers.items():

@@ -16,7 +16,11 @@ CAPTIONS = (
 )
 LAST_CAPTION = "Now it is night in the meadow. They listen to the wind."
 LORA = "picture-world-winter.safetensors"
+FEW_STEPS_LORA = "picture-world-few-steps.safetensors"
 CONTROLNET = "picture-world-edges.safetensors"
+#: What 10 and 11 paint with instead of the world's own settings.
+FASTER = {"steps": 6, "sampler_name": "dpmpp_2m", "at_once": 0}
+FEW = {"steps": 4, "cfg": 1.0, "sampler_name": "lcm", "scheduler": "sgm_uniform"}
 OWN_SIDE = 64  # pixels: the world's pictures before they are enlarged
 
 ONE_PANEL = Graph(
@@ -250,6 +254,78 @@ LONG_STORY = Graph(
     ),
 )
 
+TWO_FUTURES = Graph(
+    "09-two-futures",
+    "Two futures of one story",
+    note("09-two-futures"),
+    (
+        *parts.load(),
+        parts.start("two-futures"),
+        parts.tell_story(1, panels=2),
+        Node(
+            "futures",
+            "SeedStory_TellFutures",
+            2,
+            {"story": Link("tell"), "llm": LLM, "futures": 2, "panels": 3},
+        ),
+        parts.paint(Link("futures"), 3),
+        *parts.page(Link("paint"), 4, "seedstory-future"),
+        Node("texts", "PreviewAny", 4, {"source": Link("futures", 1)}, "What is told"),
+    ),
+    (
+        LOAD,
+        Group("2 · What they share", ("start", "tell")),
+        Group("3 · Two futures", ("futures",)),
+        Group("4 · Paint both", ("paint",)),
+        Group("5 · A page for each", ("page", "save", "texts")),
+    ),
+)
+
+FASTER_PAINTING = Graph(
+    "10-faster-painting",
+    "Fewer steps, a better solver, guidance that ends early",
+    note("10-faster-painting"),
+    (
+        *parts.load(),
+        parts.start("faster"),
+        parts.tell_story(1, panels=4),
+        Node("guided", "SeedStory_GuidanceUntil", 2, {"model": Link("painter", 0), "until": 0.5}),
+        parts.paint(Link("tell"), 2, "guided", **FASTER),
+        parts.show(Link("paint"), 3),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint faster", ("guided", "paint")),
+        Group("4 · Read", ("show",)),
+    ),
+)
+
+FEW_STEPS = Graph(
+    "11-few-step-lora",
+    "A few-step LoRA",
+    note("11-few-step-lora"),
+    (
+        *parts.load(),
+        parts.start("few-steps"),
+        parts.tell_story(1, panels=4),
+        Node(
+            "lora",
+            "LoraLoaderModelOnly",
+            2,
+            {"model": Link("painter", 0), "lora_name": FEW_STEPS_LORA, "strength_model": 1.0},
+        ),
+        parts.paint(Link("tell"), 2, "lora", **FEW),
+        parts.show(Link("paint"), 3),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint in a few steps", ("lora", "paint")),
+        Group("4 · Read", ("show",)),
+    ),
+)
+
 EXAMPLES = (
     ONE_PANEL,
     STEP_BY_STEP,
@@ -259,4 +335,7 @@ EXAMPLES = (
     ROUND_TRIP,
     STORYBOOK,
     LONG_STORY,
+    TWO_FUTURES,
+    FASTER_PAINTING,
+    FEW_STEPS,
 )

@@ -85,6 +85,33 @@ attention sink. Without it the world's own window of eight panels is used.
 The sink is part of the story's meaning and is recorded in every panel, so wire the same
 one when you go on with the story.
 """,
+    "09-two-futures": """
+**Tell Story** tells what both futures share; **Tell Futures** tells on from there twice,
+in one batch, with a seed of its own for each. All nodes behind run once for each story,
+so there are two pages at the end.
+
+Each future is a story of its own in *output/seedstory/two-futures-future-1* and *-2*:
+**Load Story** has them, and any node can go on with one. Write captions into **Tell
+Futures**, one a line, and each begins a future.
+""",
+    "10-faster-painting": """
+The whole story again, painted with half the steps: by a solver that looks back one step
+(*dpmpp_2m*), with guidance for the first half of them only (**Guidance Until**), and
+panels in one batch (*at_once* 0). Change one of the three at a time to see what it does.
+
+*docs/PAINTING.md* has what was measured on this world; nothing was measured on SDXL.
+There, begin with 25 steps and *until* 0.7, and compare.
+""",
+    "11-few-step-lora": """
+A LoRA that was trained to paint in four steps, as LCM, Hyper or Lightning LoRAs are for
+SDXL: sampler *lcm*, scheduler *sgm_uniform*, cfg 1. Take the steps and the strength from
+what its maker says.
+
+Not measured: there is no such LoRA for this world, and nobody has said what those for
+SDXL do with features in the place of a prompt. Put the file into *models/loras* and
+choose it in the loader; for a world that changes SDXL put *Load Checkpoint* (SDXL base
+1.0) and **Apply De-tokenizer** before the LoRA.
+""",
 }
 
 

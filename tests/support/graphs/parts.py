@@ -51,11 +51,11 @@ def tell_story(column: int, **inputs: Any) -> Node:
     return Node("tell", "SeedStory_TellStory", column, wired | inputs)
 
 
-def paint(story: Link, column: int) -> Node:
-    """Paint Story with the world's own painter, as the world says."""
-    wired = {"story": story, "model": Link("painter", 0), "vae": Link("painter", 1)}
+def paint(story: Link, column: int, model: str = "painter", **how: Any) -> Node:
+    """Paint Story with the world's own painter, as the world says but for ``how``."""
+    wired = {"story": story, "model": Link(model), "vae": Link("painter", 1)}
     wired |= {"detokenizer": DETOKENIZER}
-    return Node("paint", "SeedStory_PaintStory", column, wired | PAINTING)
+    return Node("paint", "SeedStory_PaintStory", column, wired | PAINTING | how)
 
 
 def show(story: Link, column: int) -> Node:

@@ -17,6 +17,7 @@ WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 WIDTH, GAP_X, GAP_Y = 340, 90, 70
 TITLE, ROW, WIDGET, TEXT_BOX, PICTURE = 40, 24, 30, 150, 300
 TELLING = ("SeedStory_TellPanel", "SeedStory_IllustrateCaption", "SeedStory_TellStory")
+TELLING += ("SeedStory_TellFutures",)
 TALL = {"LoadImage": PICTURE, "PreviewImage": PICTURE, "SaveImage": PICTURE, "KSampler": 260}
 TALL |= {"SeedStory_ShowStory": 640, "SeedStory_PaintStory": 340}
 TALL |= dict.fromkeys(TELLING, 100)
