@@ -94,8 +94,9 @@ class TellFutures(io.ComfyNode):
     ) -> io.NodeOutput:
         check_story(story, llm.engine)
         given = [[line.strip()] for line in captions.splitlines() if line.strip()]
-        check_apart(len(given) or futures, sampling or world_sampling(llm), given)
-        context = context_of(memory, context)
+        futures = len(given) or futures
+        check_apart(futures, sampling or world_sampling(llm), given)
+        context = context_of(memory, context, futures)
         with host.parking(llm.engine, memory):
             told = tell(story, llm, given or [()] * futures, panels, seed, sampling, context)
         texts = [new_text(future, len(story)) for future in told]

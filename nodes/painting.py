@@ -177,8 +177,6 @@ def paint(
     at_once: int = 1,
 ) -> Iterator[Story]:
     """The story with one more picture each time, in the order of ``indices``."""
-    if memory is not None:
-        memory.check()
     if not steps:
         steps, cfg, scheduler = own_settings(detokenizer)
     plan = PaintSettings(steps, cfg, seed, panel_size(detokenizer, width, height), same_noise)
@@ -191,7 +189,11 @@ def paint(
     note |= {"steps": len(sigmas) - 1} if sigmas is not None else {"steps": steps}
     note["scheduler"] = scheduler if sigmas is None else "given sigmas"
     most = host.worth_at_once(model, vae, size, sampler_name) if at_once == 0 else at_once
+    if memory is not None and at_once == 0:
+        most = min(most, memory.run.pictures)
     groups = list(batches(indices, most if sampler_name in host.BY_ITSELF else 1))
+    if memory is not None:
+        memory.check_painting(size, max(map(len, groups), default=1))
     reporter = host.Reporter(len(groups))
     for some in groups:
         reporter(0, 1, "\n".join(f"panel {i}: {story.panels[i].caption}" for i in some))

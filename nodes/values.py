@@ -42,8 +42,13 @@ def features_at(story: Story, indices: Iterable[int]) -> ImageFeatures:
     return ImageFeatures(torch.stack(rows), space, story.world)
 
 
-def context_of(memory: Plan | None, context: ContextPolicy | None) -> ContextPolicy | None:
+def context_of(
+    memory: Plan | None, context: ContextPolicy | None, stories: int = 1
+) -> ContextPolicy | None:
     """What to tell with: ``context``, else the memory plan's own, else None.
+
+    Args:
+        stories: told together.
 
     Raises:
         SeedStoryError: the plan says that the run would not fit, or it is another run's.
@@ -51,6 +56,7 @@ def context_of(memory: Plan | None, context: ContextPolicy | None) -> ContextPol
     if memory is None:
         return context
     memory.check(context)
+    memory.check_stories(stories)
     return memory.run.context
 
 

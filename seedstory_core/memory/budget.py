@@ -91,12 +91,14 @@ class Budget:
     Attributes:
         rows: the most rows of keys and values that a story keeps.
         phases: in the order of the flow. ``tiled``: the last one in tiles, where that can be done.
+        stories_at_once: the most stories that the engine tells in one batch.
     """
 
     world: str
     rows: int
     phases: tuple[Phase, ...]
     tiled: Phase | None = None
+    stories_at_once: int = 1
 
     def phase(self, name: str) -> Phase | None:
         return next((phase for phase in self.phases if phase.name == name), None)
@@ -147,7 +149,8 @@ def budget(world: World, run: Run, loading: Loading, known: Known | None = None)
         raise SeedStoryError(
             f"World {world.name!r} cannot be counted ({error}). Its world.json is damaged."
         ) from error
-    return Budget(world.name, counts.rows, tuple(phases), tiled)
+    at_once = counts.engine.stories_at_once(run.context)
+    return Budget(world.name, counts.rows, tuple(phases), tiled, at_once)
 
 
 class _Counts:

@@ -62,6 +62,8 @@ class Plan:
         together: the LLM and the UNet can both stay, so nothing is moved between the phases.
         advice: what would make it fit, or faster.
         reserve: bytes of the device to be left free, where the preset is smaller than it.
+        size: of a picture, (width, height).
+        stories_at_once: the most stories that the engine tells in one batch.
     """
 
     world: str
@@ -74,7 +76,9 @@ class Plan:
     tiled: bool
     together: bool
     advice: tuple[str, ...]
-    reserve: int = 0
+    reserve: int
+    size: tuple[int, int]
+    stories_at_once: int
 
     def __repr__(self) -> str:
         return f"Plan({self.world!r}, {self.preset}, {'fits' if self.ok else 'does not fit'})"
@@ -119,6 +123,39 @@ class Plan:
             )
         if not self.ok:
             raise SeedStoryError(" ".join((self.problem, *self.advice)))
+
+    def check_stories(self, stories: int) -> None:
+        """Refuse to tell more stories together than were planned for.
+
+        Raises:
+            SeedStoryError: how many were.
+        """
+        if min(stories, self.stories_at_once) > self.run.stories:
+            raise SeedStoryError(
+                f"The memory plan was made for {self.run.stories} told together, but the run tells "
+                f"{stories} stories. Set 'stories' of the memory plan to {stories}."
+            )
+
+    def check_painting(self, size: tuple[int, int], pictures: int = 1) -> None:
+        """Refuse to paint what would not fit, or more than was planned for.
+
+        Args:
+            size: of a picture, (width, height).
+            pictures: painted at once.
+
+        Raises:
+            SeedStoryError: what was planned for.
+        """
+        self.check()
+        (width, height), run = self.size, self.run
+        if run.paint and size[0] * size[1] <= width * height and pictures <= run.pictures:
+            return
+        made = f"{run.pictures} of {width} x {height} at once" if run.paint else "telling only"
+        raise SeedStoryError(
+            f"The memory plan was made for {made}, but the run paints {pictures} of "
+            f"{size[0]} x {size[1]} at once. Set paint, width, height and at_once of the memory "
+            "plan as those of the run."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; sizes in bytes."""
@@ -170,7 +207,8 @@ def make_plan(
     known = known or {}
     for chosen in _contexts(run, free_context):
         need = budget(world, chosen, loading, known)
-        if _fit(need.phases[1], usable, loading).resident is not None:
+        tell = need.phase("tell")
+        if tell is None or _fit(tell, usable, loading).resident is not None:
             break
     else:
         chosen, need = run, budget(world, run, loading, known)
@@ -189,6 +227,8 @@ def make_plan(
         together=_together(need, usable, loading),
         advice=tuple(dict.fromkeys(_advice(fits, usable, loading, offers))),
         reserve=0 if limit is None else max(0, device.free - limit),
+        size=run.size or world.panel_size,
+        stories_at_once=need.stories_at_once,
     )
 
 

@@ -122,6 +122,36 @@ def test_they_go_with_the_llm_but_not_when_it_is_only_loaded_anew(
     assert not teller.part.kept.model.placed
 
 
+def test_futures_ask_for_their_own_rows_beside_none_of_one_story(
+    teller: Teller, pack: ModuleType, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import comfy.model_management as management
+
+    teller.tell()
+    assert card.loaded()["KeptRows"] > 0
+    wanted: list[int] = []
+    asked: list[int] = []
+    acquire, load = teller.part.acquire, management.load_models_gpu
+
+    def acquired(size: int = 0) -> Any:
+        wanted.append(size)
+        return acquire(size)
+
+    def loaded(models: list[Any], memory_required: float = 0, **how: Any) -> Any:
+        asked.append(int(memory_required))
+        return load(models, memory_required=memory_required, **how)
+
+    monkeypatch.setattr(teller.part, "acquire", acquired)
+    monkeypatch.setattr(management, "load_models_gpu", loaded)
+    branches = pack.seedstory_core.futures.futures_of(teller.story, 3)
+    drawn = pack.seedstory_core.sampling.Sampling(max_new_tokens=80)
+    with torch.inference_mode(), teller.host.parking(teller.engine):
+        pack.seedstory_core.futures.tell_futures(teller.engine, branches, None, drawn)
+    assert asked and asked == wanted
+    rows = 3 * drawn.max_new_tokens
+    assert asked[0] > teller.reader.bytes_for(rows, torch.float32), "the rows of three stories"
+
+
 def test_the_llm_runs_in_parts_where_it_does_not_fit(
     teller: Teller, card: Card, expected: list[tuple[int, ...]]
 ) -> None:

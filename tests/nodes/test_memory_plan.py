@@ -144,6 +144,33 @@ def test_the_plan_brings_its_context_to_the_telling(
         tell(pack, handles, memory=two, context=context.Dense())
 
 
+def test_a_run_larger_than_its_plan_is_refused(
+    pack: ModuleType, handles: dict[str, Any], world: Any
+) -> None:
+    """What was planned for one story and one picture would not fit as many."""
+    error = pack.seedstory_core.errors.SeedStoryError
+    one, more = plan(pack, handles)[1], plan(pack, handles, stories=3, at_once=2)[1]
+    told, node = tell(pack, handles), pack.nodes.futures.TellFutures
+    drawn = pack.seedstory_core.sampling.Sampling(
+        picker=pack.seedstory_core.sampling.Nucleus(1.5, 0.98), max_caption_tokens=4
+    )
+    how = {"futures": 3, "panels": 1, "seed": 5, "captions": "", "sampling": drawn}
+    with torch.inference_mode():
+        with pytest.raises(error, match="made for 1 told together"):
+            node.execute(told, handles["llm"], memory=one, **how)
+        assert len(node.execute(told, handles["llm"], memory=more, **how)[0]) == 3
+        model, vae = pack.nodes.host.load_painter(world)
+        paint = pack.nodes.painting.PaintStory
+        given = (told, model, vae, handles["detokenizer"])
+        with pytest.raises(error, match="made for 1 of 64 x 64 at once, but the run paints 2"):
+            paint.execute(*given, memory=one, at_once=2, **HOW)
+        with pytest.raises(error, match="128 x 64"):
+            paint.execute(*given, memory=one, **HOW | {"width": 128, "height": 64})
+        for memory, at_once in ((more, 2), (one, 0)):
+            painted = paint.execute(*given, memory=memory, at_once=at_once, **HOW)[0]
+            assert all(panel.image is not None for panel in painted.panels)
+
+
 def test_a_smaller_preset_leaves_the_rest_of_the_card_to_others(
     pack: ModuleType, handles: dict[str, Any], card: Card
 ) -> None:
@@ -234,7 +261,7 @@ def test_tell_then_paint_hold_one_big_model_at_a_time(
 def test_stories_and_panels_done_together_need_more(
     pack: ModuleType, handles: dict[str, Any]
 ) -> None:
-    def phases(**how: int) -> dict[str, Any]:
+    def phases(**how: Any) -> dict[str, Any]:
         return {fit.phase.name: fit.phase for fit in plan(pack, handles, **how)[1].fits}
 
     one, more = phases(), phases(stories=3, at_once=4)

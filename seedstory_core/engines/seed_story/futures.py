@@ -100,11 +100,14 @@ class _Batch:
         self._reader = SharedReader(engine.config.llm, len(plans), teller.reader.on_forward)
         self._features: dict[int, Mapping[str, Tensor]] = {}  # pictures of each line's prompt
         self._done, self._notes = [0] * len(plans), [""] * len(plans)
+        self._coming = [0] * len(plans)  # tokens that each line may still say of its panel
         self._llm: Mllm | None = None
+        self._begun = False  # a panel has, since the LLM was acquired last
 
     def tell(self) -> list[Story]:
         """The stories, longer."""
         self._report()
+        self._teller.reader.forget()  # one story's rows would lie beside those of all
         with torch.inference_mode():
             lines = {line: self._story(line, plan) for line, plan in enumerate(self._plans)}
             told = together(lines, self._read, self._score)
@@ -125,7 +128,7 @@ class _Batch:
             self._done[line] = (panel + 1) * self._sampling.max_new_tokens
             self._notes[line] = story.closing or story.panels[-1].caption
             self._on_panel(plan.number, story)
-        self._done[line] = plan.panels * self._sampling.max_new_tokens
+        self._done[line], self._coming[line] = plan.panels * self._sampling.max_new_tokens, 0
         return story
 
     def _panel(
@@ -143,12 +146,16 @@ class _Batch:
         text = replace(text, ids=(*text.ids, *span), keys=(*text.keys, *span))
         self._features[line], self._notes[line] = text.features, given or ""
 
+        writes = given is None or sampling.write_on
+        self._coming[line] = most = sampling.max_new_tokens if writes else 0
+
         def on_tokens(ids: Sequence[int]) -> None:
-            self._done[line] = begun + len(ids)
+            self._done[line], self._coming[line] = begun + len(ids), most - len(ids)
             self._notes[line] = display(clean(words.tokenizer.decode(ids)))
 
-        llm = self._acquired(len(text.keys) + sampling.max_new_tokens)
+        self._begun = True
         rows = yield Read(self._reader.begin(line, text, 1 + len(span)))
+        llm = self._acquired
         if given is None:
             earlier = teller.earlier(story, sampling)
             return (yield from teller.telling(llm, rows[-1], sampling, seed, on_tokens, earlier))
@@ -160,25 +167,30 @@ class _Batch:
             yield from teller.illustrating(llm, rows, caption, sampling, seed, on_tokens, unread)
         )
 
-    def _acquired(self, rows: int) -> Mllm:
-        """The LLM, with memory for the rows that are kept and ``rows`` more."""
-        whole = self._teller.reader.bytes_for(self._reader.rows + rows, self._part.dtype)
-        self._llm = llm = self._part.acquire(whole)
-        return llm
+    @property
+    def _acquired(self) -> Mllm:
+        assert self._llm is not None, "something was read"
+        return self._llm
+
+    def _acquire(self, new: int) -> None:
+        """The LLM, with memory for the rows that are kept, for ``new`` ones, and for all that the
+        stories may still say."""
+        rows = self._reader.rows + new + sum(self._coming)
+        self._llm = self._part.acquire(self._teller.reader.bytes_for(rows, self._part.dtype))
+        self._begun = False
 
     def _read(self, asked: Mapping[int, Read]) -> Mapping[int, Tensor]:
-        """What some lines read next, in one go; all can be cancelled before each."""
-        self._report()
-        assert self._llm is not None
+        """What some lines read next, in one go; all can be cancelled before each pass."""
         wanted = {line: ask.keys for line, ask in asked.items()}
+        if self._begun:
+            self._acquire(self._reader.rows_for(wanted))
         features = {name: row for line in asked for name, row in self._features[line].items()}
         like = torch.empty(0, device=self._part.device, dtype=self._part.dtype)
-        return self._reader.read(self._llm, wanted, features, like)
+        return self._reader.read(self._acquired, wanted, features, like, self._report)
 
     def _score(self, hidden: Tensor) -> Tensor:
         """Hidden states [N, D] -> next-token scores [N, V], fp32 on the CPU."""
-        assert self._llm is not None
-        return self._llm.scores(hidden).cpu()
+        return self._acquired.scores(hidden).cpu()
 
     def _report(self) -> None:
         notes = [numbered(plan.number, self._notes[line]) for line, plan in enumerate(self._plans)]

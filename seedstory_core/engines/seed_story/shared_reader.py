@@ -61,12 +61,17 @@ class SharedReader:
         """Drop a line's last ``rows`` rows, as if they had not been read."""
         self._tree.cut(line, rows)
 
+    def rows_for(self, wanted: Mapping[int, Sequence[Key]]) -> int:
+        """Rows by which `read` would make the cache longer."""
+        return len(self._tree.plan(wanted).keys)
+
     def read(
         self,
         llm: Mllm,
         wanted: Mapping[int, Sequence[Key]],
         features: Mapping[str, Tensor],
         like: Tensor,
+        on_pass: Callable[[], object] = lambda: None,
     ) -> dict[int, Tensor]:
         """Let lines read on, each as much as it likes.
 
@@ -74,13 +79,17 @@ class SharedReader:
             wanted: for each line, keys of its next rows.
             features: [L, D] by digest, of all pictures in ``wanted``.
             like: its device and dtype are those to compute in.
+            on_pass: called before every pass; may raise to cancel.
 
         Returns: for each line the hidden states [L, D] of these rows.
         """
         self._cache.crop(self._tree.length)  # a cancelled reading may have left a pass behind
         reading = self._tree.plan(wanted)
         embeds = self._embeds(llm, reading.keys, features, like)
-        passes = [self._pass(llm, reading, some, embeds) for some in _passes(reading)]
+        passes = []
+        for some in _passes(reading):
+            on_pass()
+            passes.append(self._pass(llm, reading, some, embeds))
         hidden, first = torch.cat(passes), self._tree.length
         self._tree.commit(reading)
         return {line: hidden[[row - first for row in rows]] for line, rows in reading.lines.items()}

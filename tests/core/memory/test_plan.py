@@ -153,11 +153,32 @@ def test_a_plan_for_another_context_is_refused(picture_world: World) -> None:
         plan.check(Dense())
 
 
-def test_the_host_may_know_better(picture_world: World) -> None:
+def test_more_at_once_than_planned_for_is_refused(official: World) -> None:
+    plan = make_plan(official, Run(stories=2, pictures=2, size=(512, 512)), COMFY, card(24))
+    plan.check_stories(2)
+    for size, pictures in (((512, 512), 2), ((1024, 256), 1)):
+        plan.check_painting(size, pictures)
+    with pytest.raises(SeedStoryError, match="made for 2 told together, but the run tells 3"):
+        plan.check_stories(3)
+    for size, pictures in (((512, 512), 3), ((520, 512), 1)):
+        with pytest.raises(SeedStoryError, match="made for 2 of 512 x 512 at once, but"):
+            plan.check_painting(size, pictures)
+    told = make_plan(official, Run(stories=8, paint=False), COMFY, card(24))
+    told.check_stories(16)  # in two batches
+    with pytest.raises(SeedStoryError, match="made for telling only"):
+        told.check_painting((8, 8))
+    sink = make_plan(official, Run(context=MultimodalSink()), COMFY, card(24))
+    sink.check_stories(16)  # one after the other
+    with pytest.raises(SeedStoryError, match="would not fit"):
+        make_plan(official, Run(), LIBRARY, card(4)).check_painting((8, 8))
+
+
+def test_the_host_may_know_better(official: World) -> None:
     known = {"tell": KnownModel(weights=5), "tiles": KnownModel(working=7)}
-    plan = make_plan(picture_world, Run(), COMFY, card(8), known=known)
+    plan = make_plan(official, Run(), COMFY, card(8), "8 GB", known=known)
     assert plan.fits[1].phase.weights == 5
     assert plan.fits[0].phase.weights > 5
+    assert plan.tiled and plan.fits[-1].phase.working == 7
 
 
 def test_a_plan_is_plain_data_and_short_in_errors(picture_world: World) -> None:

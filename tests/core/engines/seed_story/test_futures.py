@@ -11,7 +11,7 @@ import torch
 from support.tales import assert_same_story, begun
 
 from seedstory_core.context import Block, Dense, MultimodalSink, Window
-from seedstory_core.engines.seed_story import shared_reader
+from seedstory_core.engines.seed_story import futures, shared_reader
 from seedstory_core.engines.seed_story.engine import SeedStoryEngine
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.futures import futures_of, tell_futures
@@ -142,8 +142,6 @@ def test_a_policy_that_cannot_be_batched_is_told_one_by_one(open_fresh: Fresh) -
 def test_many_stories_go_in_several_batches(
     open_fresh: Fresh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seedstory_core.engines.seed_story import futures
-
     monkeypatch.setattr(futures, "AT_ONCE", 2)
     engine, seen = open_fresh(), []
     begin = begun(engine)
@@ -202,6 +200,37 @@ def test_passes_alone_and_together_agree(
         assert_same_story(story, alone(open_fresh, begins[at], (), at + 1, 3, **how))
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["branches", "nothing in common"])
+@pytest.mark.parametrize("captions", [None, "George ran home."], ids=["told", "given"])
+def test_the_memory_asked_for_holds_the_rows_of_all_stories(
+    open_fresh: Fresh, monkeypatch: pytest.MonkeyPatch, apart: bool, captions: str | None
+) -> None:
+    engine, readers, asked, shares = open_fresh(), [], [], []
+    part, policy = engine.parts["llm"], Window(2)
+    acquire = part.acquire
+
+    class Watched(shared_reader.SharedReader):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            readers.append(self)
+
+    def forward(rows: int) -> None:
+        needed = engine.reader.bytes_for(readers[-1].rows + rows, part.dtype) if readers else 0
+        shares.append(needed / asked[-1])
+
+    monkeypatch.setattr(futures, "SharedReader", Watched)
+    monkeypatch.setattr(part, "acquire", lambda size=0: [asked.append(size), acquire(size)][1])
+    begins = [engine.tell(begun(engine, 5 * i), seed=i) for i in range(4 if apart else 1)]
+    assert engine.reader.nbytes, "the rows of the story told last are kept"
+    engine.reader.on_forward = forward
+    given = [[captions] * 2] * 4 if captions else None
+    stories = begins if apart else futures_of(begins[0], 4)
+    engine.tell_futures(stories, given, DRAWN, policy, [1, 2, 3, 4], panels=2)
+    assert max(shares) <= 1, "never more than was asked for"
+    assert max(shares) > 0.7, "nor much less"
+    assert engine.reader.nbytes == 0, "no other rows lie beside them"
+
+
 @pytest.mark.parametrize("stop_after", [0, 1, 40, 150])
 def test_cancelling_keeps_what_is_finished_and_the_engine_sound(
     open_fresh: Fresh, stop_after: int
@@ -229,6 +258,25 @@ def test_cancelling_keeps_what_is_finished_and_the_engine_sound(
     assert_same_story(
         engine.tell(begin, seed=1, sampling=DRAWN), open_fresh().tell(begin, seed=1, sampling=DRAWN)
     )
+
+
+def test_a_stop_is_asked_for_before_every_pass(open_fresh: Fresh) -> None:
+    """Also between the long prompts of several stories, which are read in passes of their own."""
+    engine, happened = open_fresh(), ""
+
+    def heard(*_: Any) -> None:
+        nonlocal happened
+        happened += "?"
+
+    def forward(rows: int) -> None:
+        nonlocal happened
+        happened += "L" if rows >= shared_reader.LONG else "s"
+
+    begins = [alone(open_fresh, begun(engine, i), (), i, 2, sampling=DRAWN) for i in range(3)]
+    engine.reader.on_forward = forward
+    engine.tell_futures(begins, None, DRAWN, Dense(), [1, 2, 3], heard)
+    assert "L?L" in happened and "?s?s" in happened
+    assert not {"LL", "Ls", "sL", "ss"} & {happened[i : i + 2] for i in range(len(happened))}
 
 
 def test_an_error_in_a_forward_comes_through(open_fresh: Fresh) -> None:
