@@ -7,6 +7,7 @@ const TELLING = new Set([
   "SeedStory_TellPanel",
   "SeedStory_IllustrateCaption",
   "SeedStory_TellStory",
+  "SeedStory_TellFutures",
   "SeedStory_PaintStory",
   "SeedStory_MemoryPlan",
 ]);

@@ -19,8 +19,9 @@ pytestmark = [
 ]
 
 PANELS = {"01-one-panel": 2, "02-step-by-step": 4, "03-whole-story": 11, "05-given-captions": 6}
-PANELS |= {"04-loop-lora-controlnet": 4}
+PANELS |= {"04-loop-lora-controlnet": 4, "10-faster-painting": 5, "11-few-step-lora": 5}
 TELLING = ("SeedStory_TellPanel", "SeedStory_TellStory", "SeedStory_IllustrateCaption")
+TELLING += ("SeedStory_TellFutures",)
 
 
 @pytest.fixture(scope="module")
