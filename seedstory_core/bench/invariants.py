@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from ..context import Dense, MultimodalSink
 from ..engines.seed_story.features import SPACE
-from ..types import Panel, Story
+from ..types import Panel
 from .meter import Cost, Meter
 from .modes import MODES, Mode
-from .tracks import Theatre, Track, referenced
+from .reread import behind_windows, under_sink
+from .tracks import Theatre, Track
 
 TOLERANCE = 1e-4  # of features, which are of order one
-BLOCK_PANELS = 6  # of a block's story that are told anew from their own windows
 SINK_PANELS = 12  # of a story that a sink keeps whole
 
 
@@ -56,19 +56,34 @@ def same_as_baseline(tracks: Mapping[str, Track], dtype: str) -> list[Finding]:
 
 
 def counts(tracks: Mapping[str, Track]) -> list[Finding]:
-    """At most L + 2 forwards a panel, one where the caption is given; KV constant under a cap."""
+    """L + 2 forwards a panel, one where the caption is given, in the baseline one more for each
+    image token but the first two; no row left out; KV constant under a cap."""
     found: list[Finding] = []
-    for track in tracks.values():
-        mode, length = track.mode, track.stage.length
-        if mode.reference:
-            continue
-        most = max(cost.forwards for cost in track.costs)
-        limit = 1 if mode.given else length + 2
-        name = f"{mode.name}: forwards a panel <= {limit}"
-        found.append(Finding(name, most <= limit, f"{most} at most"))
+    for name, track in tracks.items():
+        mode = track.mode
+        said = 1 if mode.given else track.stage.length + 2
+        wanted = (
+            said + len(track.stage.slots) + (1 if mode.given else 0) if mode.reference else said
+        )
+        counted = sorted({cost.forwards for cost in track.costs})
+        seen = " and ".join(map(str, counted))
+        found.append(Finding(f"{name}: forwards a panel = {wanted}", counted == [wanted], seen))
+        if mode.same and mode.baseline in tracks:
+            found.append(_as_much(track, tracks[mode.baseline]))
         if isinstance(mode.policy, MultimodalSink):
             found += _constant(mode, track.costs)
     return found
+
+
+def _as_much(track: Track, baseline: Track) -> Finding:
+    """A mode that must say the same has as many rows before it, and a fresh one reads them all."""
+    rows = [(cost.kv_rows, cost.tokens) for cost in track.costs]
+    theirs = [(cost.kv_rows, cost.tokens) for cost in baseline.costs]
+    read = track.mode.fresh or track.mode.reference
+    same = sum(a[: 1 + read] == b[: 1 + read] for a, b in zip(rows, theirs, strict=True))
+    what = "holds and reads" if read else "holds"
+    name = f"{track.mode.name}: {what} as many rows as {baseline.mode.name}"
+    return Finding(name, same == len(rows), f"{same} of {len(rows)} panels")
 
 
 def _constant(mode: Mode, costs: Sequence[Cost]) -> list[Finding]:
@@ -84,18 +99,15 @@ def _constant(mode: Mode, costs: Sequence[Cost]) -> list[Finding]:
     return [Finding(name, len(held) == 1, f"{rows[0]} to {rows[-1]} rows")]
 
 
-def block_reencodes(theatre: Theatre, track: Track, dtype: str) -> list[Finding]:
-    """The block's panels equal those that stock transformers tells from the same windows."""
-    stage, story = theatre.stage, track.story
-    last = len(story)
-    chosen = range(max(1, last - BLOCK_PANELS), last)
-    engine, baseline = stage.engine(), theatre.baseline(merged=True)
-    told = [
-        referenced(baseline, engine, _before(story, index), None, stage.length, track.mode.policy)
-        for index in chosen
-    ]
-    name = f"block = fresh re-encode of its window ({dtype})"
-    return compare(name, [story.panels[index] for index in chosen], told)
+def as_read_at_once(theatre: Theatre, track: Track, dtype: str) -> list[Finding]:
+    """Panels under `Block` or a sink equal what stock transformers means by the same rows."""
+    stage, baseline = theatre.stage, theatre.baseline(merged=True)
+    told = track.story.panels[1:]
+    if isinstance(track.mode.policy, MultimodalSink):
+        what, other = "its rows kept in transformers' cache", under_sink(stage, baseline, track)
+    else:
+        what, other = "fresh re-encode of its window", behind_windows(stage, baseline, track)
+    return compare(f"{track.mode.name} = {what} ({dtype})", told, other)
 
 
 def wide_sink(theatre: Theatre, meter: Meter, dtype: str) -> list[Finding]:
@@ -110,7 +122,3 @@ def wide_sink(theatre: Theatre, meter: Meter, dtype: str) -> list[Finding]:
             track.advance(meter)
     name = f"sink with window >= story = dense ({dtype})"
     return compare(name, tracks[0].story.panels[1:], tracks[1].story.panels[1:])
-
-
-def _before(story: Story, index: int) -> Story:
-    return replace(story, panels=story.panels[:index])

@@ -152,12 +152,17 @@ def _cosines(modes: Mapping[str, Any]) -> str:
 
 def _targets(result: Mapping[str, Any]) -> str:
     """How far the CPU's targets are reached; times never decide whether a run fails."""
+    modes = result["modes"]
     found = [
         (f"{name}, {stage}", f">= {least:g}", f"{value:.2f}", value >= least)
         for name, stage, least in TARGETS
-        if (value := ratio_to_merged(result["modes"], name, stage)) is not None
+        if (value := ratio_to_merged(modes, name, stage)) is not None
     ]
-    sink = result["modes"].get(GROWS_NOT, {}).get("growth")
+    slowest = min(_ratios(modes), default=None)
+    if slowest is not None:
+        value, name, stage = slowest
+        found.append((f"no mode slower: {name}, {stage}", ">= 1", f"{value:.2f}", value >= 1))
+    sink = modes.get(GROWS_NOT, {}).get("growth")
     if sink is not None:
         found.append((f"{GROWS_NOT}, growth", "<= 1.10", f"{sink:.2f}", sink <= MOST_GROWTH))
     if result["loading"] is not None:
@@ -167,6 +172,13 @@ def _targets(result: Mapping[str, Any]) -> str:
         return ""
     rows = [(*row[:3], "reached" if row[3] else "missed") for row in found]
     return f"**targets**\n\n{_table(('what', 'target', 'here', ''), rows)}"
+
+
+def _ratios(modes: Mapping[str, Any]) -> Iterable[tuple[float, str, str]]:
+    """Every ratio of a mode of ours to its baseline."""
+    for name, figures in modes.items():
+        if not name.startswith("ref"):
+            yield from ((value, name, stage) for stage, value in figures["ratio"].items())
 
 
 def _invariants(found: Sequence[Mapping[str, Any]]) -> str:

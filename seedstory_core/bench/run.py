@@ -13,7 +13,7 @@ import torch
 from ..errors import SeedStoryError
 from ..types import Progress, no_progress
 from . import invariants, machine
-from .agreement import agreement, feature_cosine
+from .agreement import agreement, feature_cosine, quantised_agrees
 from .invariants import Finding
 from .loading import time_loading
 from .meter import Meter
@@ -25,6 +25,7 @@ from .tracks import Theatre, Track
 from .weights import Weights, random_weights
 
 FORMAT, VERSION = "seedstory-bench", 1
+READ_AT_ONCE = ("block", "sink", "given_sink")  # modes that no baseline tells word by word
 WARM_UP = 2  # panels told before the clock counts
 
 
@@ -75,6 +76,10 @@ def bench(options: Options, progress: Progress = no_progress) -> dict[str, Any]:
         found = invariants.counts(tracks) + check(scale, theatre, tracks)
         if scale.exact:
             found += _in_fp64(scale, weights, tracks, options, progress)
+        figures = _figures(theatre, tracks, told.get("copy_bytes_per_second"))
+        for name in figures:
+            if "feature_cosine" in figures[name]:
+                found += quantised_agrees(name, figures[name]["feature_cosine"])
         progress(total, total, "Loading")
         loading = (
             time_loading(scale.load, device, dtype, options.seed)
@@ -92,7 +97,7 @@ def bench(options: Options, progress: Progress = no_progress) -> dict[str, Any]:
         "sizes": scale.config.to_json()["llm"],
         "clock": Meter(device).clock.name,
         "machine": {**told, "load_after": machine.load()},
-        "modes": _figures(theatre, tracks, told.get("copy_bytes_per_second")),
+        "modes": figures,
         "lacking": lacking,
         "loading": loading,
         "invariants": [vars(finding) for finding in found],
@@ -129,8 +134,8 @@ def check(scale: Scale, theatre: Theatre, tracks: dict[str, Track]) -> list[Find
         told = [track for track in kinds if not track.mode.given]
         return [agreement(theatre, track, track.mode.merged) for track in told]
     found = invariants.same_as_baseline(tracks, scale.dtype)
-    if "block" in tracks:
-        found += invariants.block_reencodes(theatre, tracks["block"], scale.dtype)
+    for name in [name for name in READ_AT_ONCE if name in tracks]:
+        found += invariants.as_read_at_once(theatre, tracks[name], scale.dtype)
     if "sink" in tracks:
         meter = Meter(theatre.stage.device)
         found += invariants.wide_sink(theatre, meter, scale.dtype)
@@ -164,7 +169,7 @@ def _in_fp64(
     modes = [
         track.mode
         for track in tracks.values()
-        if track.mode.same or track.mode.name in ("ref_merged", "ref_given", "block", "sink")
+        if track.mode.same or track.mode.reference or track.mode.name in READ_AT_ONCE
     ]
     wide = replace(scale, dtype="float64")
     theatre = _theatre(wide, precise, panels, options)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from ..engines.seed_story.config import SeedStoryConfig
 from ..engines.seed_story.engine import NAME, SeedStoryEngine
 from ..engines.seed_story.features import SPACE
 from ..engines.seed_story.mllm import Mllm
-from ..engines.seed_story.prompt import BEGIN
+from ..engines.seed_story.prompt import BEGIN, SLOT
 from ..hosts import HeldPart
 from ..sampling import Greedy, Sampling
 from ..story import append
@@ -52,6 +53,19 @@ class Stage:
     @property
     def device(self) -> torch.device:
         return self.weights.mllm.lm_head.weight.device
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Ids of the image tokens, in order."""
+        names = map(SLOT.format, range(self.config.image_tokens))
+        return tuple(map(self.tokenizer.id_of, names))
+
+    def text_only(self, scores: Tensor) -> Tensor:
+        """Scores [L, V] without the ids that the benchmark never lets win in a caption."""
+        words = self.tokenizer
+        kept = scores.clone()
+        kept[:, [words.eos, *range(words.first_mark, len(words))]] = -torch.inf
+        return kept
 
     def engine(self, graphs: bool = False) -> SeedStoryEngine:
         """Our engine on the merged weights; nothing read yet.

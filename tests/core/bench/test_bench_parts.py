@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from seedstory_core.bench.agreement import agreement, feature_cosine
+from seedstory_core.bench.agreement import agreement, feature_cosine, quantised_agrees
 from seedstory_core.bench.baseline import LoraLinear
 from seedstory_core.bench.loading import time_loading
 from seedstory_core.bench.machine import copy_bandwidth, facts
@@ -100,6 +100,12 @@ def test_agreement_is_whole_in_fp32() -> None:
     for merged in (True, False):
         finding = agreement(theatre, track, merged)
         assert finding.held and finding.seen.startswith("10 of 10 words"), finding
+
+
+def test_coarse_8_bit_weights_are_found() -> None:
+    assert [finding.held for finding in quantised_agrees("int8", 0.9985)] == [False]
+    assert [finding.held for finding in quantised_agrees("int8", 0.9995)] == [True]
+    assert quantised_agrees("int4", 0.5) == []
 
 
 @pytest.mark.parametrize(("form", "least"), [("int8", 0.99), ("int4", 0.9)])

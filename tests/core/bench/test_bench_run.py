@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seedstory_core.bench import run as bench_run
-from seedstory_core.bench.invariants import block_reencodes, compare, counts, wide_sink
+from seedstory_core.bench.invariants import as_read_at_once, compare, counts, wide_sink
 from seedstory_core.bench.meter import Meter
 from seedstory_core.bench.modes import MODES
 from seedstory_core.bench.report import broken, markdown
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
     """One run of the modes that are compared with the reference."""
-    modes = ("ref", "fused", "exact", "given", "graph", "int8", "int4")
+    modes = ("ref", "fused", "exact", "block", "sink", "given", "graph", "int8", "int4")
     return bench(Options("tiny", PANELS, modes, WORDS, checked=2))
 
 
@@ -70,6 +70,8 @@ def test_all_invariants_hold_in_both_precisions(result: dict[str, Any]) -> None:
     for mode in ("ref", "fused", "exact"):
         for dtype in ("float32", "float64"):
             assert f"{mode} = ref_merged ({dtype}): ids" in names
+        for mode in ("block = fresh re-encode of its window", "sink = its rows kept in"):
+            assert any(mode in name and "float64" in name for name in names)
     assert "given = ref_given (float32): features" in names
 
 
@@ -106,7 +108,7 @@ def test_a_block_reads_anew_only_when_it_slides_and_what_a_fresh_reader_would(
     dear = [panel for panel, cost in enumerate(track.costs, start=1) if cost.tokens > new]
     assert dear == [1, 4, 6, 8]
     assert all(cost.forwards == WORDS + 2 for cost in track.costs)
-    assert all(finding.held for finding in block_reencodes(theatre, track, "float32"))
+    assert all(finding.held for finding in as_read_at_once(theatre, track, "float32"))
 
 
 def test_a_capped_sinks_memory_is_constant(theatre: Theatre) -> None:
@@ -126,6 +128,37 @@ def test_a_given_caption_takes_one_forward_with_a_sink_too(theatre: Theatre) -> 
     mode = replace(MODES["given_sink"], policy=policy)
     track = tell_in_turn(theatre, [mode], 5, CPU)["given_sink"]
     assert [cost.forwards for cost in track.costs] == [1] * 5
+    assert all(finding.held for finding in as_read_at_once(theatre, track, "float32"))
+
+
+@pytest.mark.parametrize("cap", [0, 1, 2])
+def test_a_sink_says_what_transformers_says_from_the_scripts_rows(
+    theatre: Theatre, cap: int
+) -> None:
+    mode = replace(MODES["sink"], policy=MultimodalSink(window=2, cap=cap))
+    track = tell_in_turn(theatre, [mode], 8, CPU)["sink"]
+    found = as_read_at_once(theatre, track, "float32")
+    assert [finding.held for finding in found] == [True, True], found
+
+
+def test_a_sink_that_keeps_other_rows_is_found(theatre: Theatre) -> None:
+    """Or agreeing with transformers would say nothing about which rows stay."""
+    told = MultimodalSink(window=1, cap=2, from_begin=7)
+    track = tell_in_turn(theatre, [replace(MODES["sink"], policy=told)], 6, CPU)["sink"]
+    ids, features = as_read_at_once(theatre, track, "float32")
+    assert not features.held, (ids, features)
+
+
+def test_a_mode_that_leaves_rows_out_is_found(theatre: Theatre) -> None:
+    modes = [MODES[name] for name in ("ref_merged", "fused", "exact")]
+    tracks = tell_in_turn(theatre, modes, 3, CPU)
+    assert all(finding.held for finding in counts(tracks))
+    tracks["fused"].costs[1].tokens -= 1
+    tracks["exact"].costs[2].kv_rows -= 1
+    assert [f.name for f in counts(tracks) if not f.held] == [
+        "fused: holds and reads as many rows as ref_merged",
+        "exact: holds as many rows as ref_merged",
+    ]
 
 
 def test_other_ids_and_other_features_are_found(theatre: Theatre) -> None:
@@ -140,7 +173,7 @@ def test_other_ids_and_other_features_are_found(theatre: Theatre) -> None:
     assert [finding.held for finding in found] == [True, False]
 
 
-def test_too_many_forwards_and_growing_memory_are_found(theatre: Theatre) -> None:
+def test_other_forwards_and_growing_memory_are_found(theatre: Theatre) -> None:
     mode = replace(MODES["sink"], policy=MultimodalSink(window=1, cap=1))
     track = tell_in_turn(theatre, [mode], 6, CPU)["sink"]
     track.costs[-1].forwards += 1
