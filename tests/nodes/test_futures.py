@@ -115,3 +115,32 @@ def test_futures_that_could_not_differ_are_refused(executor: Executor, pack: Mod
     with pytest.raises(Exception, match="would be the same story"):
         executor.run(prompt)
     executor.run(begin(pack) | {"4": greedy, "5": futures(futures=1), "6": prompt["6"]})
+
+
+def test_it_stops_within_one_token(pack: ModuleType, tmp_path: Path) -> None:
+    import comfy.model_management as management
+    import torch
+
+    core, forwards, pressed = pack.seedstory_core, 0, 300
+    with torch.inference_mode():
+        llm = pack.nodes.loaders.LoadWorld.execute("babble", "fp32").args[0]
+        picture = torch.zeros(8, 8, 3, dtype=torch.uint8)
+        story = llm.engine.start(core.types.Opening("A fox.", picture, "stopped"))
+
+    def forward(rows: int) -> None:
+        nonlocal forwards
+        forwards += 1
+        if forwards == pressed:
+            management.interrupt_current_processing()
+
+    before, llm.engine.reader.on_forward = llm.engine.reader.on_forward, forward
+    how = {"futures": 3, "panels": 40, "seed": 5, "captions": ""}
+    drawn = core.sampling.Sampling(picker=core.sampling.Nucleus(1.5, 0.98), max_caption_tokens=6)
+    try:
+        with torch.inference_mode(), pytest.raises(management.InterruptProcessingException):
+            pack.nodes.futures.TellFutures.execute(story, llm, sampling=drawn, **how)
+    finally:
+        llm.engine.reader.on_forward = before
+    assert forwards == pressed
+    kept = [len(told(pack, tmp_path, f"stopped-future-{i}").panels) for i in (1, 2, 3)]
+    assert min(kept) > 1, "what was finished is kept"

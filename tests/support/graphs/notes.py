@@ -99,7 +99,7 @@ The whole story again, painted with half the steps: by a solver that looks back 
 (*dpmpp_2m*), with guidance for the first half of them only (**Guidance Until**), and
 panels in one batch (*at_once* 0). Change one of the three at a time to see what it does.
 
-*docs/PAINTING.md* has what was measured on this world; nothing was measured on SDXL.
+*docs/PAINTING.md* says how to measure it on this world; nothing was measured on SDXL.
 There, begin with 25 steps and *until* 0.7, and compare.
 """,
     "11-few-step-lora": """
