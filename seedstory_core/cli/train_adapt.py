@@ -20,6 +20,7 @@ OFFICIAL = "official"
 NUMBERS: dict[str, tuple[type, str]] = {
     "steps": (int, "of the LLM"),
     "paint_steps": (int, "of the de-tokenizer; 0 leaves it as it is"),
+    "draw_steps": (int, "of the decoder of a drawn world's VAE; 0 leaves it as it is"),
     "rank": (int, "of the LLM's adapters"),
     "batch": (int, "windows of panels in a step"),
     "paint_batch": (int, "pictures in a step"),
@@ -68,6 +69,12 @@ def add_parser(subparsers: Any) -> None:
     also = list(DEFAULTS.also)
     add("--also", nargs="*", default=also, help="resamplers, embeddings, norms: learn them too")
     add("--keys-only", action="store_true", help="of the painter, only the UNet's keys and values")
+    add(
+        "--whole-unet",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="train all of the UNet (small worlds; large ones its keys and values)",
+    )
     add("--frugal", action="store_true", default=None, help="save memory as for a large world")
 
 
@@ -169,7 +176,11 @@ def settings_of(args: argparse.Namespace) -> AdaptSettings:
     known = {item.name for item in fields(AdaptSettings)}
     assert set(chosen) <= known
     return AdaptSettings(
-        **chosen, also=also, whole_detokenizer=not args.keys_only, frugal=args.frugal
+        **chosen,
+        also=also,
+        whole_detokenizer=not args.keys_only,
+        whole_unet=args.whole_unet,
+        frugal=args.frugal,
     )
 
 

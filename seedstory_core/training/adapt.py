@@ -1,15 +1,16 @@
 """Your own series: a world learns new pictures and captions, and keeps what it knew.
 
 The steps: the base world rehearses (tells and paints its own stories), all pictures are encoded by
-its frozen encoders, the LLM learns by adapters, the de-tokenizer learns to paint what it says, and
-a new world is written. Every step is kept, so that a stopped adaptation goes on where it was.
+its frozen encoders, the LLM learns by adapters, the de-tokenizer learns to paint what it says, a
+drawn world's VAE to draw it, and a new world is written. Every step is kept, so that a stopped
+adaptation goes on where it was.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,13 @@ from torch import Tensor
 
 from ..engines.seed_story.config import SeedStoryConfig
 from ..engines.seed_story.prompt import Vocabulary
-from ..errors import SeedStoryError
 from ..files import atomic_write_json
 from ..world import World
-from .adapt_base import digest_of_files, open_words, unet_patch
-from .adapt_data import (
-    Lessons,
-    digest_of_data,
-    first_panels,
-    joined,
-    open_series,
-)
+from .adapt_base import open_words, unet_patch
+from .adapt_data import Lessons, first_panels, joined, open_series
+from .adapt_drawing import DRAWING, DrawStage, colours_of, draws, open_drawing
 from .adapt_encode import Encoded, encode
+from .adapt_record import BEFORE, claim, figures_of, provenance
 from .adapt_settings import AdaptSettings
 from .adapt_stages import (
     PAINTING,
@@ -40,21 +36,21 @@ from .adapt_stages import (
     TellStage,
     open_painting,
     open_telling,
-    paint_stage,
     painting_recipe,
     told_rows,
 )
+from .adapt_taught import Taught, taught_how
 from .adapted_world import refuse_existing, write_adapted
 from .data import Stories, open_data
 from .detokenizer import Pairs
 from .loop import train
-from .metrics import read_metrics
 from .rehearsal import Rehearsal
 from .stage import Progress
 from .windows import Scripts
 
-PLAN = "adaptation.json"
 CHANGES = "changes"
+#: Stages and what they are called in reports.
+STEPS = {TELLING: "LLM", PAINTING: "de-tokenizer", DRAWING: "VAE decoder"}
 
 
 @dataclass(frozen=True)
@@ -101,17 +97,29 @@ class Adaptation:
             painted = self._paint(config, words, lessons, encoded, told, max_steps)
         if painted is None:
             return False
+        drawn: Mapping[str, Tensor] | None = {}
+        if self.settings.draw_steps and draws(self.world):
+            drawn = self._draw(lessons, encoded, max_steps)
+        if drawn is None:
+            return False
         if is_first_process():
-            about = self._provenance(series, lessons)
-            write_adapted(self.world, self.out, told, painted, encoded.zero, series, about)
+            figures = figures_of(self.run, tuple(STEPS))
+            about = provenance(
+                self.world, series, lessons, self.settings, self._taught, self.frugal, figures
+            )
+            write_adapted(self.world, self.out, told, painted, drawn, encoded.zero, series, about)
         return True
+
+    @cached_property
+    def _taught(self) -> Taught:
+        return taught_how(self.world)
 
     def _prepared(self, series: Stories) -> tuple[Lessons, Encoded]:
         """Rehearsed and encoded; by one process first, which leaves the files to the others."""
         from accelerate import PartialState
 
         with PartialState(cpu=self.cpu).main_process_first():
-            self._claim(series)
+            claim(self.run, self.world, series, self.replay_data, self.settings, self.frugal)
             lessons = joined(series, self._rehearsed())
             encoded = encode(
                 self.world,
@@ -133,27 +141,6 @@ class Adaptation:
     def _mapped(self) -> bool:
         """A large world on a CPU computes from its mapped files."""
         return self.frugal and self.device.type == "cpu"
-
-    def _claim(self, series: Stories) -> None:
-        """Refuse a run folder of another adaptation."""
-        plan = {
-            "base": digest_of_files(self.world),
-            "data": digest_of_data(series),
-            "replay_data": None if self.replay_data is None else str(self.replay_data.resolve()),
-            "settings": json.loads(json.dumps(asdict(self.settings))),
-            "frugal": self.frugal,
-        }
-        path = self.run / PLAN
-        if path.is_file():
-            if json.loads(path.read_text(encoding="utf-8")) != plan:
-                raise SeedStoryError(
-                    f"{self.run} belongs to another adaptation (other data, base or settings). "
-                    "Repeat the command it was begun with, or delete that folder to begin anew."
-                )
-            return
-        if self.run.exists() and any(self.run.iterdir()):
-            raise SeedStoryError(f"{self.run} holds other files. Give --run another folder.")
-        atomic_write_json(path, plan)
 
     def _rehearsed(self) -> Stories | None:
         panels = self.settings.replay
@@ -184,12 +171,13 @@ class Adaptation:
         """Changes of the LLM; None if the training has not ended."""
 
         def build() -> TellStage:
-            stage = self.settings.telling(self.frugal)
+            stage = self.settings.telling(self.frugal, self._taught)
             scripts = Scripts(words, lessons.stories)
             mixed = MixedTelling(
                 scripts, encoded.features, stage, lessons.tales, self.settings.share
             )
-            module = open_telling(self.world, config, self.settings, self.frugal)
+            weight = stage.option("rec_weight", 1.0)
+            module = open_telling(self.world, config, self.settings, self.frugal, rec_weight=weight)
             return TellStage(module, stage, mixed)
 
         return self._trained(TELLING, build, max_steps)
@@ -206,7 +194,7 @@ class Adaptation:
         """Changes of de-tokenizer and UNet; None if the training has not ended."""
 
         def build() -> PaintStage:
-            stage = self.settings.telling(self.frugal)
+            stage = self.settings.telling(self.frugal, self._taught)
             mixed = MixedTelling(
                 Scripts(words, lessons.stories), encoded.features, stage, lessons.tales, 0.0
             )
@@ -216,16 +204,40 @@ class Adaptation:
             rows = told_rows(module, mixed, starts, self.settings.window, self.device)
             del module
             patch = unet_patch(self.world)
-            painter = open_painting(
-                self.world, config, self.settings, self.frugal, patch, self.base
-            )
+            settings = self.settings.sized(self.frugal)
+            painter = open_painting(self.world, config, settings, self.frugal, patch, self.base)
             pairs = Pairs(encoded.features, encoded.latents, None)
             recipe = painting_recipe(self.world, config)
-            return paint_stage(
-                painter, self.settings, self.frugal, recipe, pairs, encoded.zero, rows, lessons
+            stage = self.settings.painting(self.frugal, self._taught)
+            return PaintStage(
+                painter,
+                stage,
+                recipe,
+                pairs,
+                encoded.zero,
+                told=rows,
+                lessons=lessons,
+                adapt=self.settings,
             )
 
         return self._trained(PAINTING, build, max_steps)
+
+    def _draw(
+        self, lessons: Lessons, encoded: Encoded, max_steps: int | None
+    ) -> Mapping[str, Tensor] | None:
+        """Changes of a drawn world's VAE; None if the training has not ended."""
+
+        def build() -> DrawStage:
+            return DrawStage(
+                open_drawing(self.world, self.base),
+                self.settings.drawing(),
+                lessons,
+                encoded.latents,
+                colours_of(lessons, self.world),
+                self.settings.share,
+            )
+
+        return self._trained(DRAWING, build, max_steps)
 
     def _trained(
         self, name: str, build: Callable[[], Any], max_steps: int | None
@@ -236,7 +248,7 @@ class Adaptation:
         if not path.is_file():
             stage = build()
             self._note(folder, stage)
-            progress = self.report("LLM" if name == TELLING else "de-tokenizer")
+            progress = self.report(STEPS[name])
             train(
                 stage,
                 stage.settings,
@@ -248,43 +260,13 @@ class Adaptation:
         wait_for_everyone()
         return load_file(path) if path.is_file() else None
 
-    def _note(self, folder: Path, stage: TellStage | PaintStage) -> None:
+    def _note(self, folder: Path, stage: TellStage | PaintStage | DrawStage) -> None:
         """The figures before the first step, once."""
-        path = folder / "before.json"
+        path = folder / BEFORE
         if not path.is_file() and is_first_process():
             module = stage.module.to(self.device).eval()
             atomic_write_json(path, stage.check(module))
             module.train()
-
-    def _provenance(self, series: Stories, lessons: Lessons) -> dict[str, Any]:
-        figures = {}
-        for name in (TELLING, PAINTING):
-            folder = self.run / name
-            if (folder / "before.json").is_file():
-                before = json.loads((folder / "before.json").read_text(encoding="utf-8"))
-                lines = [line for line in read_metrics(folder) if "new_loss" in line]
-                last = lines[-1] if lines else {}
-                after = {key: value for key, value in last.items() if key in before}
-                figures[name] = {"before": before, "after": after}
-        return {
-            "made_by": "seedstory train adapt",
-            "base": {
-                "title": self.world.title,
-                "digest": self.world.digest,
-                "files": digest_of_files(self.world),
-                "provenance": dict(self.world.provenance),
-            },
-            "data": {
-                "pictures": lessons.new,
-                "stories": lessons.tales,
-                "sha256": digest_of_data(series),
-            },
-            "rehearsed": lessons.rehearsed,
-            "settings": json.loads(json.dumps(asdict(self.settings))),
-            "frugal": self.frugal,
-            "torch": str(torch.__version__),
-            "figures": figures,
-        }
 
 
 def is_first_process() -> bool:

@@ -26,10 +26,11 @@ def choose_told(mllm: Mllm, settings: AdaptSettings) -> None:
 
 
 def choose_painted(module: PainterModule, settings: AdaptSettings) -> None:
-    """Train keys and values of the UNet's cross-attention, and the de-tokenizer where asked."""
+    """Train keys and values of the UNet's cross-attention; the rest of the two where asked."""
     module.detokenizer.requires_grad_(settings.whole_detokenizer)
     for name, value in module.unet.named_parameters():
-        value.requires_grad_(any(mark in f".{name}" for mark in CROSS_ATTENTION))
+        chosen = any(mark in f".{name}" for mark in CROSS_ATTENTION)
+        value.requires_grad_(chosen or bool(settings.whole_unet))
 
 
 class NoisePainter(PainterModule):

@@ -22,7 +22,7 @@ from .adapt_data import Lessons
 from .adapt_modules import LORA, choose_painted, choose_told, painter_class
 from .adapt_settings import AdaptSettings
 from .cache import Rows, Shuffled
-from .detokenizer import DetokenizerStage, PainterModule, Pairs
+from .detokenizer import DetokenizerStage, PainterModule
 from .llm import LlmStage, Telling, TellingModule
 from .lora import add_lora
 from .recipe import Recipe, StageSettings
@@ -121,6 +121,7 @@ def open_telling(
     settings: AdaptSettings,
     frugal: bool,
     changes: Mapping[str, Tensor] | None = None,
+    rec_weight: float = 1.0,
 ) -> TellingModule:
     """The world's LLM: with adapters to be trained, or with ``changes`` merged and frozen."""
     spec = next(spec for spec in part_specs(world, config) if spec.name == "llm")
@@ -139,20 +140,27 @@ def open_telling(
         add_lora(mllm, options)
     choose_told(mllm, settings)
     _trained_in_fp32(mllm)
-    return TellingModule(mllm, save_memory=frugal)
+    return TellingModule(mllm, frugal, rec_weight)
 
 
 @torch.no_grad()
 def told_rows(
     module: TellingModule, telling: Telling, starts: list[int], panels: int, device: torch.device
 ) -> Tensor:
-    """What the LLM says each picture is, fp16 [N, L, D]; of first panels the true features."""
+    """What the LLM says each picture is, fp16 [N, L, D]; of first panels the true features.
+
+    An LLM that has learnt to read its own answers (option ``self_fed``) reads them here too.
+    """
+    own = bool(telling.settings.option("self_fed", 0.0))
     module = module.to(device).eval()
     rows = telling.features.take(torch.arange(starts[-1]))
     for kept in plan(starts, panels, max(1, panels // 2)):
         batch = telling.batch([kept.window])
         batch = {name: value.to(device) for name, value in batch.items()}
         with precision(telling.settings, device):
+            if own:
+                every = torch.ones_like(batch["told"], dtype=torch.bool)
+                batch = module.fed({**batch, "fed": every})
             answers = module.answers(module.hidden(batch), batch).float().cpu()
         rows[kept.first : kept.end] = answers[kept.first - kept.window.first - 1 :]
     return rows.half()
@@ -256,22 +264,6 @@ def painting_recipe(world: World, config: SeedStoryConfig) -> Recipe:
     """What `DetokenizerStage` asks a recipe for."""
     painter = world.painter or {}
     return Recipe(config, {}, dict(painter.get("unet", {})), dict(painter.get("scheduler", {})), {})
-
-
-def paint_stage(
-    module: PainterModule,
-    settings: AdaptSettings,
-    frugal: bool,
-    recipe: Recipe,
-    pairs: Pairs,
-    zero: Tensor,
-    told: Tensor,
-    lessons: Lessons,
-) -> PaintStage:
-    stage = settings.painting(frugal)
-    return PaintStage(
-        module, stage, recipe, pairs, zero, told=told, lessons=lessons, adapt=settings
-    )
 
 
 def _trained_in_fp32(module: nn.Module) -> None:

@@ -40,6 +40,7 @@ def write_adapted(
     out: Path,
     told: Changes,
     painted: Changes,
+    drawn: Changes,
     zero: Tensor,
     series: Stories,
     provenance: Mapping[str, Any],
@@ -49,6 +50,7 @@ def write_adapted(
     Args:
         told: changes of the LLM, as `adapt_stages.merged` reads them.
         painted: changed tensors ``detokenizer.*`` and ``unet.*``; may be empty.
+        drawn: changed tensors of the VAE; may be empty.
         zero: features [L, D] of no picture.
         series: its first pictures become openings.
 
@@ -65,7 +67,7 @@ def write_adapted(
     try:
         with disk_guard(out):
             beside.mkdir()
-            _fill(world, beside, told, painted, zero, series, provenance)
+            _fill(world, beside, told, painted, drawn, zero, series, provenance)
         refuse_existing(out)
         os.replace(beside, out)
         sync_folder(out.parent)
@@ -88,6 +90,7 @@ def _fill(
     folder: Path,
     told: Changes,
     painted: Changes,
+    drawn: Changes,
     zero: Tensor,
     series: Stories,
     provenance: Mapping[str, Any],
@@ -96,7 +99,7 @@ def _fill(
     pens = {name.removeprefix(PEN): v for name, v in painted.items() if name.startswith(PEN)}
     brushes = {name.removeprefix(BRUSH): v for name, v in painted.items() if name.startswith(BRUSH)}
     own_unet = "unet" in world.files
-    replaced: dict[str, dict[str, Tensor]] = {"llm": {}, "detokenizer": {}, "unet": {}}
+    replaced: dict[str, dict[str, Tensor]] = {"vae": dict(drawn)}
     replaced["detokenizer"] = {f"resampler.{name}": value for name, value in pens.items()}
     if own_unet:
         replaced["unet"] = brushes

@@ -7,21 +7,24 @@ ones operations are divided by the speed of this machine.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ..engines.seed_story.config import OFFICIAL
 from ..errors import SeedStoryError
 from ..machine import Machine
 from ..world import World, WorldFile
 from . import works
+from .adapt_drawing import draws
 from .adapt_encode import PIXELS
 from .adapt_plan import Estimate, Step
 from .adapt_settings import AdaptSettings
-from .counting import Cost, cost_of, parameters, trained_parameters
+from .adapt_taught import Taught, taught_how
+from .adapt_works import drawing, told_twice, training_step
+from .counting import cost_of, parameters
 from .recipe import StageSettings
 from .rehearsal import paint_defaults
 from .speed import Speed, measure, seconds_of
@@ -86,17 +89,21 @@ def estimate(
         rehearsed_known: the rehearsed panels are data, not told by the base world.
 
     Raises:
-        SeedStoryError: the world's painter is not configured sensibly.
+        SeedStoryError: the world's painter is not configured sensibly, or what it says of its own
+            training cannot be.
     """
-    shapes = Shapes.of(world, min(settings.window, panels), caption)
+    shapes, taught = Shapes.of(world, min(settings.window, panels), caption), taught_how(world)
     try:
         frugal = is_large(shapes) if settings.frugal is None else settings.frugal
-        counts = _Counts(world, shapes, settings, device, frugal, machine, probe)
+        settings = settings.sized(frugal)
+        counts = _Counts(world, shapes, settings, device, frugal, machine, probe, taught)
         rehearsed = settings.replay
         steps = [counts.rehearse(rehearsed)] if rehearsed and not rehearsed_known else []
         steps += [counts.encode(pictures + rehearsed), counts.tell()]
         if settings.paint_steps:
             steps += [counts.regress(pictures + rehearsed), counts.paint()]
+        if settings.draw_steps and draws(world):
+            steps.append(counts.draw(pictures + rehearsed))
         steps.append(counts.write())
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SeedStoryError(
@@ -117,7 +124,9 @@ class _Counts:
         frugal: bool,
         machine: Machine,
         probe: bool,
+        taught: Taught,
     ) -> None:
+        self.taught = taught
         self.world, self.shapes, self.settings = world, shapes, settings
         self.device, self.frugal, self.probe = device, frugal, probe
         self.dtype = torch.bfloat16 if frugal else torch.float32
@@ -181,22 +190,31 @@ class _Counts:
 
     def tell(self) -> Step:
         """Training of the LLM."""
-        return self._train("LLM", works.telling, self.settings.telling(self.frugal))
+        stage = self.settings.telling(self.frugal, self.taught)
+        return self._train("LLM", self._telling, stage)
 
     def paint(self) -> Step:
         """Training of the de-tokenizer."""
-        return self._train("de-tokenizer", works.painting, self.settings.painting(self.frugal))
+        stage = self.settings.painting(self.frugal, self.taught)
+        return self._train("de-tokenizer", works.painting, stage)
+
+    def draw(self, pictures: int) -> Step:
+        """Training of the decoder of a drawn world's VAE; never frugal, since it is small."""
+        step = self._train("VAE decoder", drawing, self.settings.drawing(), frugal=False)
+        width, height = self.shapes.panel_size
+        pixels = width * height // int(self.shapes.vae.get("enlarge", 1)) ** 2
+        return replace(step, weights=step.weights + pictures * pixels)
 
     def regress(self, pictures: int) -> Step:
         """One pass over all windows: what the adapted LLM says each picture is."""
-        work = works.telling(self.shapes, self.settings, 1, META, self.dtype)
+        work = self._telling(self.shapes, self.settings, 1, META, self.dtype)
         forward = cost_of(work.module, work.loss).forward
         windows = -(-pictures // max(1, self.shapes.panels - 1))
         small = self.probe and forward < PROBED
         one = self.speed.seconds(forward)
         if small:
             one = self._forward_seconds(
-                works.telling(self.shapes, self.settings, 1, self.device, self.dtype)
+                self._telling(self.shapes, self.settings, 1, self.device, self.dtype)
             )
         return Step(
             name="features told",
@@ -213,17 +231,31 @@ class _Counts:
         total = sum(entry.bytes for entry in self.world.files.values())
         return Step(name="new world", disk=2 * total, seconds=2 * total / 300e6)
 
-    def _train(self, name: str, build: works.Builder, stage: StageSettings) -> Step:
+    def _telling(
+        self,
+        shapes: Shapes,
+        settings: AdaptSettings,
+        count: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Work:
+        work = works.telling(shapes, settings, count, device, dtype)
+        return told_twice(work) if self.taught.llm.get("self_fed") else work
+
+    def _train(
+        self, name: str, build: works.Builder, stage: StageSettings, frugal: bool | None = None
+    ) -> Step:
+        frugal = self.frugal if frugal is None else frugal
         part = stage.batch // stage.accumulate
         counted = build(self.shapes, self.settings, part, META, self.dtype)
         cost = cost_of(counted.module, counted.loss, counted.units)
-        work = stage.accumulate * cost.operations(self.frugal)
+        work = stage.accumulate * cost.operations(frugal)
         small = self.probe and work < PROBED
         one = self.speed.seconds(work)
         if small:
             real = build(self.shapes, self.settings, part, self.device, self.dtype)
             one = stage.accumulate * seconds_of(real.step, self.device)
-        return training_step(name, counted.module, cost, stage, self.frugal, work, one, small)
+        return training_step(name, counted.module, cost, stage, frugal, work, one, small)
 
     def _decoding_bytes(self) -> int:
         """What the VAE works in: four fp32 tensors of its widest kind."""
@@ -234,33 +266,3 @@ class _Counts:
     def _forward_seconds(self, work: Work) -> float:
         with torch.no_grad():
             return seconds_of(work.loss, self.device)
-
-
-def training_step(
-    name: str,
-    module: nn.Module,
-    cost: Cost,
-    stage: StageSettings,
-    frugal: bool,
-    operations: float,
-    seconds: float,
-    probed: bool,
-) -> Step:
-    """The bytes of training ``module`` (on any device, also meta) by `learner.Learner`."""
-    every, trained = parameters(module), trained_parameters(module)
-    frozen = (every - trained) * (2 if frugal else 4)
-    averages = 4 * trained if stage.ema else 0
-    copies = 2 * trained if frugal else 0  # autocast's bf16 copies of fp32 weights
-    return Step(
-        name=name,
-        parameters=every,
-        trained=trained,
-        weights=frozen + 4 * trained + averages,
-        gradients=4 * trained,
-        optimiser=8 * trained,
-        activations=cost.activations(frugal) + copies,
-        disk=3 * 16 * trained,  # two checkpoints and the one being written
-        operations=stage.steps * operations,
-        seconds=stage.steps * seconds,
-        probed=probed,
-    )

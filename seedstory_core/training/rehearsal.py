@@ -21,19 +21,21 @@ from ..hosts import LocalPart, local_host
 from ..images import encode_png, read_picture
 from ..painter import open_painter
 from ..parts import Part, PartSpec
+from ..sampling import Greedy, with_temperature
 from ..sampling import restore as restore_sampling
-from ..sampling import with_temperature
 from ..story_reader import MANIFEST, load_story
 from ..story_store import save_story
 from ..types import Opening, PaintSettings, Story
+from ..types import Progress as StepProgress
 from ..world import World
 from .data import Stories, open_stories
 from .stage import Progress
 
-PANELS = 10  # of a rehearsed story, its opening included
+PANELS = 16  # of a rehearsed story, its opening included
 LIST = "train.jsonl"
-#: Words are drawn, or each opening would tell one story only.
-TEMPERATURE, TOP_P = 0.9, 0.95
+#: Where a world's own sampling takes the likeliest words, they are drawn so: else each opening
+#: would tell one story only.
+TEMPERATURE, TOP_P = 0.8, 0.95
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ class Rehearsal:
         engine = _engine(self.world, host)
         picture, text = self.world.opening(number % len(self.world.openings) + 1)
         story = engine.start(Opening(text, read_picture(picture), run=f"rehearsal {number}"))
-        sampling = with_temperature(
-            restore_sampling(self.world.defaults.get("sampling", {})), TEMPERATURE, TOP_P
-        )
+        sampling = restore_sampling(self.world.defaults.get("sampling", {}))
+        if isinstance(sampling.picker, Greedy):
+            sampling = with_temperature(sampling, TEMPERATURE, TOP_P)
         before = number * PANELS
         wanted = max(2, min(PANELS, self.panels - before))
         while len(story) < wanted and not story.ended:
@@ -107,6 +109,14 @@ class Rehearsal:
         save_story(place, story)
         return story
 
+    def _painting(self, panels: int, most: int) -> StepProgress:
+        """Reports panels whenever a step of painting them is reported."""
+
+        def report(done: int, total: int, note: str = "") -> None:
+            self.progress(panels, most, "painted")
+
+        return report
+
     def _painted(self, engine: SeedStoryEngine, stories: list[Story]) -> list[dict[str, Any]]:
         """Paint what is not painted yet; the stories' lines in the list."""
         patch = engine.unet_patch()
@@ -114,18 +124,24 @@ class Rehearsal:
         steps, guidance = paint_defaults(self.world)
         total, done, lines = sum(map(len, stories)), 0, []
         for number, story in enumerate(stories):
-            images = []
-            for index, panel in enumerate(story.panels):
-                images.append(f"images/{number:04d}/{index:02d}.png")
-                target, done = self.folder / images[-1], done + 1
-                if target.is_file():
-                    continue
-                self.progress(done, total, "painted")
-                picture = panel.image
-                if picture is None:
-                    settings = PaintSettings(steps, guidance, seed=1000 * number + index)
-                    (picture,) = painter.paint(engine, story, [index], settings)
-                atomic_write_bytes(target, encode_png(picture))
+            images = [f"images/{number:04d}/{index:02d}.png" for index in range(len(story))]
+            done += len(images)
+            if not all((self.folder / image).is_file() for image in images):
+                # A story is painted whole: the same panels at once, the same last bits.
+                settings = PaintSettings(steps, guidance, seed=1000 * number, same_noise=False)
+                told = [index for index, panel in enumerate(story.panels) if panel.image is None]
+                painted = painter.paint(
+                    engine,
+                    story,
+                    told,
+                    settings,
+                    self._painting(done, total),
+                    at_once=painter.fitting(settings),
+                )
+                found = dict(zip(told, painted, strict=True))
+                for index, panel in enumerate(story.panels):
+                    picture = found[index] if panel.image is None else panel.image
+                    atomic_write_bytes(self.folder / images[index], encode_png(picture))
             captions = [panel.caption for panel in story.panels]
             lines.append({"id": f"told_{number:04d}", "images": images, "captions": captions})
         return lines

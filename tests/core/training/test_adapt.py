@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ from seedstory_core.world import World, load_world
 SETTINGS = AdaptSettings(
     steps=30,
     paint_steps=20,
+    draw_steps=20,
     rank=4,
     batch=4,
     paint_batch=8,
@@ -67,11 +69,13 @@ def adapted(tiny_world: World, guest: Path, tmp_path_factory: pytest.TempPathFac
 
 def test_it_learns_the_new_and_keeps_the_old(adapted: Path):
     figures = load_world(adapted / "new").provenance["figures"]
-    told, painted = figures["llm"], figures["detokenizer"]
+    told, painted, drawn = (figures[name] for name in ("llm", "detokenizer", "vae-decoder"))
     assert told["after"]["new_loss"] < told["before"]["new_loss"] - 0.3
     assert told["after"]["rehearsed_loss"] < told["before"]["rehearsed_loss"] + 0.1
     assert painted["after"]["new_loss"] < painted["before"]["new_loss"]
     assert painted["after"]["rehearsed_loss"] < painted["before"]["rehearsed_loss"] + 0.05
+    assert drawn["after"]["new_loss"] < drawn["before"]["new_loss"]
+    assert 0 <= drawn["after"]["new_right"] <= 1
 
 
 def test_the_new_world_tells_and_says_what_it_is(adapted: Path, tiny_world: World, guest: Path):
@@ -91,19 +95,25 @@ def test_the_new_world_tells_and_says_what_it_is(adapted: Path, tiny_world: Worl
     assert told.positive[0].tokens.isfinite().all()
 
 
+def changed_of(role: str, before: World, after: World) -> set[str]:
+    """Tensors of a file that differ."""
+    old, new = (load_file(world.file(role)) for world in (before, after))
+    return {name for name in old if not torch.equal(old[name], new[name])}
+
+
 def test_frozen_files_are_the_same_bytes_and_trained_ones_changed(adapted: Path, tiny_world: World):
     world = load_world(adapted / "new")
     for role, entry in world.files.items():
         same = entry.sha256 == tiny_world.files[role].sha256
-        assert same == (role not in ("llm", "detokenizer", "unet")), role
-    before, after = (load_file(w.file("unet")) for w in (tiny_world, world))
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed and all(".attn2.to_k." in n or ".attn2.to_v." in n for n in changed)
+        assert same == (role not in ("llm", "detokenizer", "unet", "vae")), role
+    assert any(".attn2." not in name for name in changed_of("unet", tiny_world, world))
     before, after = (load_file(w.file("llm")) for w in (tiny_world, world))
     assert torch.equal(before["lm_head.weight"], after["lm_head.weight"])
     assert torch.equal(
         before["output_resampler.positions.weight"], after["output_resampler.positions.weight"]
     )
+    drawn = changed_of("vae", tiny_world, world)
+    assert drawn and all(name.startswith(("decoder.", "head.")) for name in drawn)
     negatives = [load_file(w.file("detokenizer"))["negative.tokens"] for w in (tiny_world, world)]
     assert not torch.equal(*negatives)
 
@@ -192,18 +202,22 @@ def test_a_frugal_adaptation_learns_too(tiny_world: World, guest: Path, tmp_path
     settings = replace(SETTINGS, steps=12, paint_steps=8, replay=0, batch=2, paint_batch=2)
     made = adaptation(tiny_world, guest, tmp_path, settings=settings, frugal=True)
     assert made.adapt()
-    figures = load_world(tmp_path / "new").provenance["figures"]["llm"]
+    world = load_world(tmp_path / "new")
+    keys = changed_of("unet", tiny_world, world)
+    assert keys and all(".attn2.to_k." in n or ".attn2.to_v." in n for n in keys)
+    figures = world.provenance["figures"]["llm"]
     assert figures["after"]["new_loss"] < figures["before"]["new_loss"]
     assert set(figures["before"]) == {f"new_{name}" for name in ("loss", "ce", "rec", "right")}
 
 
 def test_replay_from_data_and_no_painting(tiny_world: World, guest: Path, tmp_path: Path):
-    settings = replace(SETTINGS, steps=3, paint_steps=0, replay=5)
+    settings = replace(SETTINGS, steps=3, paint_steps=0, draw_steps=0, replay=5)
     made = adaptation(tiny_world, guest, tmp_path, settings=settings, replay_data=guest)
     assert made.adapt()
     world = load_world(tmp_path / "new")
     assert world.provenance["rehearsed"] == 5
-    assert world.files["unet"].sha256 == tiny_world.files["unet"].sha256
+    for role in ("unet", "vae"):
+        assert world.files[role].sha256 == tiny_world.files[role].sha256
 
 
 def test_refusals(tiny_world: World, guest: Path, tmp_path: Path):
@@ -237,7 +251,10 @@ def test_a_run_folder_belongs_to_one_adaptation(adapted: Path, tiny_world: World
 
 
 def test_wrong_settings_are_refused():
-    for values in ({"rank": 0}, {"share": 1.0}, {"also": ("eyes",)}, {"window": 1}):
+    wrong: list[dict[str, Any]] = [
+        {"rank": 0}, {"share": 1.0}, {"also": ("eyes",)}, {"window": 1}, {"draw_steps": -1},
+    ]  # fmt: skip
+    for values in wrong:
         with pytest.raises(SeedStoryError):
             AdaptSettings(**values)
 

@@ -10,7 +10,8 @@ from seedstory_core.machine import Machine
 from seedstory_core.picture_world.guest import write_guest
 from seedstory_core.world import World, load_world
 
-SMALL = "--steps 4 --paint-steps 2 --batch 2 --paint-batch 2 --window 3 --rank 2 --replay 4".split()
+SMALL = "--steps 4 --paint-steps 2 --draw-steps 2 --batch 2 --paint-batch 2 --window 3".split()
+SMALL += "--rank 2 --replay 4".split()
 
 
 @pytest.fixture
@@ -27,7 +28,15 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(
     before = sorted(tmp_path.rglob("*"))
     assert main([*command, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    for word in ("10 pictures", "LLM", "de-tokenizer", "gradients", "optimiser", "in all"):
+    for word in (
+        "10 pictures",
+        "LLM",
+        "de-tokenizer",
+        "VAE decoder",
+        "gradients",
+        "optimiser",
+        "in all",
+    ):
         assert word in said
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -93,7 +93,7 @@ def test_estimate_of_a_tiny_world_sums_up(tiny_world):
     made = estimate(tiny_world, SETTINGS, 20, 10, 12, CPU, ROOMY)
     names = [step.name for step in made.steps]
     assert names == [
-        "rehearsal", "encoding", "LLM", "features told", "de-tokenizer", "new world",
+        "rehearsal", "encoding", "LLM", "features told", "de-tokenizer", "VAE decoder", "new world",
     ]  # fmt: skip
     assert not made.frugal and not made.problems(SETTINGS)
     told = made.steps[2]
@@ -106,9 +106,20 @@ def test_estimate_of_a_tiny_world_sums_up(tiny_world):
 
 
 def test_settings_change_the_steps(tiny_world):
-    bare = replace(SETTINGS, replay=0, paint_steps=0)
+    bare = replace(SETTINGS, replay=0, paint_steps=0, draw_steps=0)
     made = estimate(tiny_world, bare, 20, 10, 12, CPU, ROOMY, probe=False)
     assert [step.name for step in made.steps] == ["encoding", "LLM", "new world"]
+
+
+def test_an_llm_that_reads_its_own_answers_takes_longer(tiny_world):
+    options = {"stages": {"llm": {"options": {"self_fed": 0.5}}}}
+    fed = replace(tiny_world, provenance={"recipe": options})
+    plain, twice = (
+        estimate(world, SETTINGS, 20, 10, 12, CPU, ROOMY, probe=False).steps[2]
+        for world in (tiny_world, fed)
+    )
+    assert 1.2 * plain.operations < twice.operations < 1.5 * plain.operations
+    assert twice.activations < 1.1 * plain.activations  # the first telling keeps nothing
 
 
 def test_what_does_not_fit_is_said_with_a_way_out():
