@@ -56,7 +56,23 @@ class Page:
 
 
 def spans(ids: Sequence[int], slots: Sequence[int]) -> tuple[Span, ...]:
-    """Where ``ids`` have pictures, each ``<img>``, ``slots`` in order, ``</img>``."""
+    """Where ``ids`` have pictures, each ``<img>``, ``slots`` in order, ``</img>``.
+
+    Several questions are about one prompt, so the answer for the last tuple of ids is kept.
+    """
+    known, its_slots, found = _latest[0]
+    if known is not ids or its_slots is not slots:
+        found = _searched(ids, slots)
+        if isinstance(ids, tuple) and isinstance(slots, tuple):
+            _latest[0] = (ids, slots, found)
+    return found
+
+
+#: The ids and slots that were searched last, and what was found; tuples, which never change.
+_latest: list[tuple[tuple[int, ...], tuple[int, ...], tuple[Span, ...]]] = [((), (), ())]
+
+
+def _searched(ids: Sequence[int], slots: Sequence[int]) -> tuple[Span, ...]:
     found, row = [], 0
     for _ in range(ids.count(slots[0])):
         row = ids.index(slots[0], row) + len(slots)

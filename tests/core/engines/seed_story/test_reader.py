@@ -20,8 +20,16 @@ from support.tiny_tales import (
     prompt,
 )
 
-from seedstory_core.context import ORIGINAL, Block, ContextPolicy, Dense, MultimodalSink, Window
-from seedstory_core.engines.seed_story.reader import Reader, page
+from seedstory_core.context import (
+    ORIGINAL,
+    Block,
+    ContextPolicy,
+    Dense,
+    MultimodalSink,
+    Span,
+    Window,
+)
+from seedstory_core.engines.seed_story.reader import Reader, page, spans
 from seedstory_core.kv_cache import Buffers
 
 SINK = MultimodalSink(
@@ -252,3 +260,16 @@ def test_memory_is_that_of_one_story(policy: ContextPolicy) -> None:
 def test_a_span_that_is_cut_short_is_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
         page([1, BEGIN, *SLOTS, END, BEGIN, *SLOTS, END], SLOTS, [torch.zeros(4, 32)])
+
+
+def test_pictures_are_found_in_the_prompt_that_is_asked_about() -> None:
+    picture = (BEGIN, *SLOTS, END)
+    one, two = (1, *picture), (1, 2, *picture, 3, *picture)
+    places = (Span(2, 3 + len(SLOTS)), Span(5 + len(SLOTS), 6 + 2 * len(SLOTS)))
+    slots = tuple(SLOTS)
+    assert spans(two, slots) == spans(two, slots) == places
+    assert spans(one, slots) == (Span(1, 2 + len(SLOTS)),)
+    growing = [1, *picture]
+    assert len(spans(growing, SLOTS)) == 1
+    growing += picture
+    assert len(spans(growing, SLOTS)) == 2
