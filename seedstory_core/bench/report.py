@@ -36,7 +36,12 @@ def markdown(result: Mapping[str, Any]) -> str:
         ]
         if rows:
             parts.append(f"**{title}**\n\n{_times(rows, stage, result['modes'])}")
-    parts += [_kv(result), _loading(result["loading"]), _lacking(result["lacking"])]
+    parts += [
+        _kv(result),
+        _futures(result["futures"]),
+        _loading(result["loading"]),
+        _lacking(result["lacking"]),
+    ]
     parts += [_cosines(result["modes"]), _targets(result), _invariants(result["invariants"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -112,6 +117,17 @@ def _kv(result: Mapping[str, Any]) -> str:
         growth = figures["growth"]
         rows.append((name, *cells, "-" if growth is None else f"{growth:.2f}"))
     return f"**KV held, rows (memory); ms of panels 150-200 over 20-50**\n\n{_table(head, rows)}"
+
+
+def _futures(futures: Mapping[str, Any]) -> str:
+    rows = [
+        (name, f"{futures['forwards'][name]:.1f}", f"{ms:.0f}")
+        for name, ms in futures["ms"].items()
+    ]
+    title = f"{futures['stories']} futures of {futures['panels']} panels"
+    head = ("told", "forwards a panel of one", "ms a panel of one")
+    found = f"**{title}: together {futures['ratio']:.2f} times faster**"
+    return f"{found}\n\n{_table(head, rows)}"
 
 
 def _loading(loading: Mapping[str, Any] | None) -> str:

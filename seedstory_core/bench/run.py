@@ -14,6 +14,7 @@ from ..errors import SeedStoryError
 from ..types import Progress, no_progress
 from . import invariants, machine
 from .agreement import agreement, feature_cosine, quantised_agrees
+from .futures import time_futures
 from .invariants import Finding
 from .loading import time_loading
 from .meter import Meter
@@ -80,7 +81,10 @@ def bench(options: Options, progress: Progress = no_progress) -> dict[str, Any]:
         for name in figures:
             if "feature_cosine" in figures[name]:
                 found += quantised_agrees(name, figures[name]["feature_cosine"])
-        progress(total, total, "Loading")
+        progress(total, total, "futures")
+        futures, agreed = time_futures(theatre.stage)
+        found += agreed if scale.exact else []
+        progress(total, total, "loading")
         loading = (
             time_loading(scale.load, device, dtype, options.seed)
             if options.load and scale.load is not None
@@ -99,6 +103,7 @@ def bench(options: Options, progress: Progress = no_progress) -> dict[str, Any]:
         "machine": {**told, "load_after": machine.load()},
         "modes": figures,
         "lacking": lacking,
+        "futures": futures,
         "loading": loading,
         "invariants": [vars(finding) for finding in found],
     }

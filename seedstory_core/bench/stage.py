@@ -19,7 +19,7 @@ from ..sampling import Greedy, Sampling
 from ..story import append
 from ..types import Panel, Story, WorldRef
 from .weights import Weights
-from .words import NumberWords, WithoutEnd
+from .words import Drawn, NumberWords, WithoutEnd
 
 WORLD = WorldRef("bench", "bench")
 OPENING_WORDS = 12
@@ -81,7 +81,13 @@ class Stage:
     def sampling(self) -> Sampling:
         """Greedy; captions of `length` words, then a picture."""
         words = self.tokenizer
-        picker = WithoutEnd(words.id_of(BEGIN), words.eos)
+        return self._sampling(WithoutEnd(words.id_of(BEGIN), words.eos))
+
+    def drawn(self) -> Sampling:
+        """The same with words drawn by the seed."""
+        return self._sampling(Drawn(self.tokenizer.first_mark, self.tokenizer.eos))
+
+    def _sampling(self, picker: WithoutEnd | Drawn) -> Sampling:
         return Sampling(picker=cast(Greedy, picker), max_caption_tokens=self.length)
 
 

@@ -81,3 +81,21 @@ class WithoutEnd:
         kept = scores.clone()
         kept[[self.begin, self.eos]] = -torch.inf
         return int(kept.argmax())
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picker: words by their scores, so that stories of other seeds differ; nothing but words.
+
+    Attributes:
+        first: the first id from which on all are marks; ``eos`` is no word either.
+    """
+
+    first: int
+    eos: int
+
+    def pick(self, scores: Tensor, generator: torch.Generator) -> int:
+        """``scores``: [V] -> id."""
+        kept = scores.clone()
+        kept[self.first :] = kept[self.eos] = -torch.inf
+        return int(kept.softmax(-1).multinomial(1, generator=generator))

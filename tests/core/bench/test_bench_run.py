@@ -75,6 +75,14 @@ def test_all_invariants_hold_in_both_precisions(result: dict[str, Any]) -> None:
     assert "given = ref_given (float32): features" in names
 
 
+def test_futures_told_together_share_their_forwards(result: dict[str, Any]) -> None:
+    futures = result["futures"]
+    assert futures["forwards"] == {"one by one": WORDS + 2, "together": pytest.approx(5 / 8, 0.5)}
+    names = {item["name"] for item in result["invariants"]}
+    assert "futures together = one by one (float32): ids" in names
+    assert "8 futures of 4 panels" in markdown(result)
+
+
 def test_modes_for_a_gpu_say_why_they_are_missing(result: dict[str, Any]) -> None:
     assert set(result["lacking"]) == {"graph", "int8", "int4"}
     assert all("needs CUDA" in why for why in result["lacking"].values())
