@@ -66,8 +66,11 @@ def add_parser(subparsers: Any) -> None:
     for name, (kind, help) in NUMBERS.items():
         option = f"--{name.replace('_', '-')}"
         add(option, type=kind, default=getattr(DEFAULTS, name), metavar="N", help=help)
-    also = list(DEFAULTS.also)
-    add("--also", nargs="*", default=also, help="resamplers, embeddings, norms: learn them too")
+    add(
+        "--also",
+        nargs="*",
+        help="resamplers, embeddings, norms: learn them too (small worlds: embeddings)",
+    )
     add("--keys-only", action="store_true", help="of the painter, only the UNet's keys and values")
     add(
         "--whole-unet",
@@ -172,7 +175,7 @@ def settings_of(args: argparse.Namespace) -> AdaptSettings:
     if args.max_steps is not None and args.max_steps < 1:
         raise SeedStoryError(f"--max-steps must be more than 0, got {args.max_steps}.")
     chosen = {name: getattr(args, name) for name in NUMBERS}
-    also = tuple(dict.fromkeys(args.also))
+    also = None if args.also is None else tuple(dict.fromkeys(args.also))
     known = {item.name for item in fields(AdaptSettings)}
     assert set(chosen) <= known
     return AdaptSettings(

@@ -105,10 +105,14 @@ class Adaptation:
         if is_first_process():
             figures = figures_of(self.run, tuple(STEPS))
             about = provenance(
-                self.world, series, lessons, self.settings, self._taught, self.frugal, figures
+                self.world, series, lessons, self._sized, self._taught, self.frugal, figures
             )
             write_adapted(self.world, self.out, told, painted, drawn, encoded.zero, series, about)
         return True
+
+    @cached_property
+    def _sized(self) -> AdaptSettings:
+        return self.settings.sized(self.frugal)
 
     @cached_property
     def _taught(self) -> Taught:
@@ -177,7 +181,7 @@ class Adaptation:
                 scripts, encoded.features, stage, lessons.tales, self.settings.share
             )
             weight = stage.option("rec_weight", 1.0)
-            module = open_telling(self.world, config, self.settings, self.frugal, rec_weight=weight)
+            module = open_telling(self.world, config, self._sized, self.frugal, rec_weight=weight)
             return TellStage(module, stage, mixed)
 
         return self._trained(TELLING, build, max_steps)
@@ -198,14 +202,13 @@ class Adaptation:
             mixed = MixedTelling(
                 Scripts(words, lessons.stories), encoded.features, stage, lessons.tales, 0.0
             )
-            module = open_telling(self.world, config, self.settings, self.frugal, told)
+            module = open_telling(self.world, config, self._sized, self.frugal, told)
             self.report("features told")
             starts = lessons.stories.starts
             rows = told_rows(module, mixed, starts, self.settings.window, self.device)
             del module
             patch = unet_patch(self.world)
-            settings = self.settings.sized(self.frugal)
-            painter = open_painting(self.world, config, settings, self.frugal, patch, self.base)
+            painter = open_painting(self.world, config, self._sized, self.frugal, patch, self.base)
             pairs = Pairs(encoded.features, encoded.latents, None)
             recipe = painting_recipe(self.world, config)
             stage = self.settings.painting(self.frugal, self._taught)

@@ -19,7 +19,7 @@ LORA = ".lora_"
 
 def choose_told(mllm: Mllm, settings: AdaptSettings) -> None:
     """Train the adapters, and what ``settings.also`` names, of the LLM; nothing else."""
-    wanted = [mark for name in settings.also for mark in ALSO[name]]
+    wanted = [mark for name in settings.also or () for mark in ALSO[name]]
     for name, value in mllm.named_parameters():
         chosen = any(mark in name for mark in wanted) and FIXED not in name
         value.requires_grad_(LORA in name or chosen)

@@ -9,7 +9,7 @@ from .adapt_settings import AdaptSettings
 
 RESERVE = 1.1  # for torch itself, fragments and what stands between two layers
 DAY = 86_400  # seconds
-FRESH = 600 << 20  # bytes: Python, torch and diffusers before any weight
+FRESH = 1000 << 20  # bytes, measured: Python, torch, diffusers and peft before any weight
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,9 @@ class AdaptSettings:
         rank: of the LLM's adapters.
         batch: windows of panels in one step. ``paint_batch``: pictures in one step.
         window: most panels in a window.
-        also: what else of the LLM is trained, names of `ALSO`.
+        also: what else of the LLM is trained, names of `ALSO`; None decides by the world's size:
+            the small vocabulary of a small world has pieces that no caption has used yet, and a
+            new name may be spelt of them.
         whole_detokenizer: the de-tokenizer itself learns too, not only keys and values of the UNet.
         whole_unet: so does the whole UNet; None decides by the world's size.
         told: share of pictures that are painted from what the LLM says instead of true features.
@@ -48,7 +50,7 @@ class AdaptSettings:
     lr: float = 1e-3
     paint_lr: float = 2.5e-4
     window: int = 8
-    also: tuple[str, ...] = ()
+    also: tuple[str, ...] | None = None
     whole_detokenizer: bool = True
     whole_unet: bool | None = None
     told: float = 0.5
@@ -77,7 +79,7 @@ class AdaptSettings:
                 raise SeedStoryError(
                     f"--{name.replace('_', '-')} is from {low} to {high}, got {value}."
                 )
-        unknown = sorted(set(self.also) - set(ALSO))
+        unknown = sorted(set(self.also or ()) - set(ALSO))
         if unknown:
             raise SeedStoryError(
                 f"--also takes {', '.join(ALSO)}, or nothing; got {', '.join(unknown)}."
@@ -86,7 +88,11 @@ class AdaptSettings:
     def sized(self, frugal: bool) -> AdaptSettings:
         """What is left to the world's size, decided."""
         whole = not frugal if self.whole_unet is None else self.whole_unet
-        return replace(self, whole_unet=whole and self.whole_detokenizer, frugal=frugal)
+        also = self.also
+        if also is None:
+            also = () if frugal else ("embeddings",)
+        whole = whole and self.whole_detokenizer
+        return replace(self, also=also, whole_unet=whole, frugal=frugal)
 
     def telling(self, frugal: bool, taught: Taught = REFERENCE) -> StageSettings:
         """Of the LLM's stage, on a base that was ``taught`` so."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from ..engines.seed_story.config import LlmConfig
 from ..painter.palette_vae import PaletteVae, PaletteVaeConfig
 from .adapt_drawing import choose_drawn
 from .adapt_plan import Step
@@ -23,6 +24,16 @@ def told_twice(work: Work) -> Work:
     fed = torch.ones(len(pictures), dtype=torch.bool, device=pictures.device)
     told = torch.zeros(len(pictures), dtype=torch.long, device=pictures.device)
     return replace(work, batch={**work.batch, "fed": fed, "told": told})
+
+
+def scores_kept(work: Work, llm: LlmConfig, checkpointed: bool) -> int:
+    """Bytes of attention's scores for each window of `works.telling`.
+
+    A CPU is trained without fused attention (`learner`), so that every layer keeps its own; with
+    checkpointing one layer does at a time. Two more are there while one is computed.
+    """
+    rows = work.batch["see"].shape[-1]
+    return 4 * llm.heads * rows * rows * (2 + (1 if checkpointed else llm.layers))
 
 
 def drawing(

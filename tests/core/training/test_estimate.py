@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_said_with_a_way_out():
     step = Step("LLM", weights=10 << 30, gradients=1 << 30, optimiser=2 << 30, activations=1)
     made = Estimate((step,), frugal=False, device="cuda", memory=8 << 30, disk=0)
     (memory,) = made.problems(SETTINGS)
-    assert "14.9 GB" in memory  # 1.1 times 13 GB, and 600 MB before any weight
+    assert "15.3 GB" in memory  # 1.1 times 13 GB, and 1000 MB before any weight
     assert "8.0 GB" in memory and "--frugal" in memory and "--rank" in memory
     full = Estimate((replace(step, disk=5),), frugal=True, device="cpu", memory=1 << 40, disk=4)
     assert "disk" in full.problems(SETTINGS)[0]
