@@ -57,7 +57,7 @@ def _random(state: State, generator: torch.Generator) -> State:
 
 #: Damages to the weights: {name: {role of a world's file: what happens to its tensors}}.
 WEIGHTS: Mapping[str, Mapping[str, Change]] = {
-    "noisy_detokenizer": {"detokenizer": _noisy("resampler.")},
+    "noisy_detokenizer": {"detokenizer": _noisy("resampler.", 1.0)},
     "noisy_llm": {"llm": _noisy("layers.")},
     "noisy_unet": {"unet": _noisy("attn2.", 1.0)},
     "noisy_vae": {"vae": _noisy("decoder.")},
