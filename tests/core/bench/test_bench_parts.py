@@ -190,7 +190,7 @@ def test_machine_facts_and_bandwidth() -> None:
 def test_peak_memory_is_seen_where_the_system_tells() -> None:
     peak = Peak(CPU)
     peak.begin()
-    block = torch.ones(16 << 20, dtype=torch.uint8)
+    block = torch.ones(64 << 20, dtype=torch.uint8)  # too large to be taken from freed memory
     seen = peak.end()
-    assert seen is None or seen >= 8 << 20
+    assert seen is None or seen >= 48 << 20
     assert block[-1] == 1
