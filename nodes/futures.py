@@ -93,14 +93,18 @@ class TellFutures(io.ComfyNode):
         memory: Plan | None = None,
     ) -> io.NodeOutput:
         check_story(story, llm.engine)
-        given = [[line.strip()] for line in captions.splitlines() if line.strip()]
-        futures = len(given) or futures
-        check_apart(futures, sampling or world_sampling(llm), given)
-        context = context_of(memory, context, futures)
+        given = first_captions(captions) or [()] * futures
+        check_apart(len(given), sampling or world_sampling(llm), given)
+        context = context_of(memory, context, len(given))
         with host.parking(llm.engine, memory):
-            told = tell(story, llm, given or [()] * futures, panels, seed, sampling, context)
+            told = tell(story, llm, given, panels, seed, sampling, context)
         texts = [new_text(future, len(story)) for future in told]
         return io.NodeOutput(told, texts, ui=host.text_ui(*texts))
+
+
+def first_captions(text: str) -> list[tuple[str, ...]]:
+    """One caption a line, each the beginning of a future."""
+    return [(line.strip(),) for line in text.splitlines() if line.strip()]
 
 
 def world_sampling(llm: EngineHandle) -> Sampling:
