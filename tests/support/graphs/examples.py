@@ -240,7 +240,7 @@ LONG_STORY = Graph(
     (
         *parts.load(),
         parts.start("long-story"),
-        Node("sink", "SeedStory_SinkContext", 1, {}),
+        Node("sink", "SeedStory_SinkContext", 1, {"cap": 4}),
         parts.tell_story(2, panels=24, context=Link("sink")),
         parts.paint(Link("tell"), 3),
         parts.show(Link("paint"), 4),
