@@ -12,7 +12,6 @@ from ..seedstory_core.memory import Plan
 from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.sampling import restore as restore_sampling
 from ..seedstory_core.story import check_story
-from ..seedstory_core.story_store import keep
 from ..seedstory_core.types import Story
 from . import host, types
 from .telling import (
@@ -131,7 +130,7 @@ def tell(
         [panel_seed(future_seed(seed, number), story) for number in range(len(captions))],
         host.Reporter(),
         panels=panels,
-        on_panel=lambda number, longer: keep(host.stories_folder(), longer),
+        on_panel=lambda number, longer: host.keep_story(longer),
     )
 
 

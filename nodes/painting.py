@@ -13,7 +13,6 @@ from ..seedstory_core.images import to_float
 from ..seedstory_core.memory import Plan
 from ..seedstory_core.painter.batches import batches, joined
 from ..seedstory_core.story import attach_image, check_story
-from ..seedstory_core.story_store import keep
 from ..seedstory_core.types import Conditioning, Json, PaintSettings, Story
 from . import host, types
 from .conditioning import CATEGORY, panel_size, sizes
@@ -144,7 +143,7 @@ class PaintStory(io.ComfyNode):
         indices = [i for i in told(story) if repaint or story.panels[i].image is None]
         for painted in paint(story, indices, model, vae, detokenizer, **how):
             story = painted
-            keep(host.stories_folder(), story)
+            host.keep_story(story)
         captions = [story.panels[i].caption for i in indices]
         return io.NodeOutput(story, pictures_of(story), ui=host.text_ui(*captions))
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import to_float
 from ..seedstory_core.story import attach_image, check_index, check_story
-from ..seedstory_core.story_store import keep
 from ..seedstory_core.types import Story
 from . import host, types
 from .types import EngineHandle
@@ -115,7 +114,7 @@ class AttachPicture(io.ComfyNode):
             story = commit(story, index, picture, vision)
         else:
             story = attach_image(story, index, picture, {"by": "Attach Image"})
-        keep(host.stories_folder(), story)
+        host.keep_story(story)
         return io.NodeOutput(story)
 
 

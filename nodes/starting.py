@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import from_float
-from ..seedstory_core.story_store import keep
 from ..seedstory_core.types import Opening
 from . import host, types
 from .types import EngineHandle
@@ -88,7 +87,7 @@ class StartStory(io.ComfyNode):
             raise SeedStoryError("The story needs a first sentence: fill in the text.")
         picture = one_picture(image) if image is not None else None
         story = vision.engine.start(Opening(text, picture, run))
-        keep(host.stories_folder(), story)
+        host.keep_story(story)
         return io.NodeOutput(story)
 
 

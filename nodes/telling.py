@@ -11,7 +11,6 @@ from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.memory import Plan
 from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.story import check_story
-from ..seedstory_core.story_store import keep
 from ..seedstory_core.types import Story
 from . import host, types
 from .settings import MAX_SEED
@@ -81,7 +80,7 @@ def tell(
     if story.ended:
         return story
     longer = llm.engine.tell(story, caption, progress=reporter, **how)  # type: ignore[arg-type]
-    keep(host.stories_folder(), longer)
+    host.keep_story(longer)
     reporter.next_stage()
     return longer
 

@@ -19,6 +19,7 @@ from .folders import (
 )
 from .graph import PromptGraph, nothing
 from .guidance import guided_until
+from .keeping import keep_story
 from .latents import empty_latent
 from .pages import font_names, layout_names, story_pages
 from .parking import parking
@@ -57,6 +58,7 @@ __all__ = [
     "fonts_folder",
     "guided_until",
     "interruptible",
+    "keep_story",
     "largest_sigma",
     "layout_names",
     "load_controlnet",

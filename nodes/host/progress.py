@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 #: Received by web/told_text.js.
@@ -49,9 +50,18 @@ class Reporter:
 
 
 def _send_text(text: str) -> None:
-    """Show ``text`` on the visible node while it runs; clones of a loop show on their original.
+    """Show ``text`` on the visible node while it runs.
 
     ComfyUI's own progress text would stay beside the pack's text field and repeat it.
+    """
+    announce(TEXT_EVENT, {"text": text})
+
+
+def announce(event: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Send ``data`` and the visible running node (for a clone of a loop, its original).
+
+    Returns:
+        Whom it was sent to, and what; None where nobody is watching.
     """
     from comfy_execution.progress import get_progress_state
     from comfy_execution.utils import get_executing_context
@@ -60,6 +70,8 @@ def _send_text(text: str) -> None:
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)
     if context is None or server is None or server.client_id is None:
-        return  # nobody is watching
+        return None
     node = get_progress_state().dynprompt.get_display_node_id(context.node_id)
-    server.send_sync(TEXT_EVENT, {"node": node, "text": text}, server.client_id)
+    message = {"node": node, **data}
+    server.send_sync(event, message, server.client_id)
+    return server.client_id, message
