@@ -24,6 +24,7 @@ from . import (
     settings,
     starting,
     telling,
+    viewing,
 )
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -40,9 +41,11 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *memory.NODES,
     *futures.NODES,
     *guidance.NODES,
+    *viewing.NODES,
 )
 
 host.register_folders()  # at import, since old hosts never call on_load
+host.register_routes()
 
 
 class SeedStoryExtension(ComfyExtension):

@@ -27,6 +27,7 @@ from .parts import PRECISIONS, comfy_host
 from .plans import planned, preset_names
 from .progress import Reporter, interruptible
 from .quantised import QUANTISED
+from .routes import register_routes
 from .sampling import (
     BY_ITSELF,
     ReferenceNoise,
@@ -39,6 +40,7 @@ from .sampling import (
     worth_at_once,
 )
 from .schema import schema
+from .trees import story_tree
 from .unet import load_painter
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "planned",
     "preset_names",
     "register_folders",
+    "register_routes",
     "sampler_names",
     "saved_panels",
     "scheduler_names",
@@ -80,6 +83,7 @@ __all__ = [
     "story_choices",
     "story_folder",
     "story_pages",
+    "story_tree",
     "text_ui",
     "to_conditioning",
     "world_choices",

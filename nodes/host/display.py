@@ -10,6 +10,7 @@ from typing import Any
 import folder_paths
 from PIL import Image
 
+from ...seedstory_core.files import atomic_path
 from ...seedstory_core.images import pixel_size
 from ...seedstory_core.types import Json, Panel
 
@@ -28,21 +29,22 @@ def saved_panels(panels: Sequence[Panel], closing: str | None) -> dict[str, Any]
     """
     return {
         "seedstory_panels": [
-            {"number": n, "caption": panel.caption, "image": _preview(panel)}
+            {"number": n, "caption": panel.caption, "image": preview(panel)}
             for n, panel in enumerate(panels)
         ],
         "seedstory_closing": [closing or ""],
     }
 
 
-def _preview(panel: Panel) -> Mapping[str, Json] | None:
+def preview(panel: Panel) -> Mapping[str, Json] | None:
+    """The file of a panel's picture as ``/view`` takes it, named after what is in it."""
     if panel.image is None:
         return None
     pixels = panel.image.numpy()
     name = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:24] + ".png"
     folder = Path(folder_paths.get_temp_directory()) / SUBFOLDER
     if not (folder / name).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / name, compress_level=1)
+        with atomic_path(folder / name, pixels.nbytes) as part:
+            Image.fromarray(pixels).save(part, "PNG", compress_level=1)
     square = pixel_size(panel.image)
     return {"filename": name, "subfolder": SUBFOLDER, "type": "temp", "square": square}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,46 @@ from ...seedstory_core.types import Story
 from .folders import stories_folder
 from .progress import announce
 
-#: Received by web/story_tree.js: which node kept how many panels in which folder.
+#: Received by web/story_view.js: which node kept how many panels in which folder.
 KEPT_EVENT = "seedstory.kept"
 MOST = 256  # nodes whose newest message is remembered
 
-_numbers = count(1)
-_newest: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+
+class Messages:
+    """The newest message of each node to each client, for pages that lose touch for a while.
+
+    Attributes:
+        newest: number of the newest message; they count up from 1.
+    """
+
+    def __init__(self) -> None:
+        self.newest = 0
+        self._last: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+
+    def send(self, folder: str, panels: int) -> None:
+        """Tell the page that queued the running prompt; silent where nobody is watching."""
+        number = self.newest + 1
+        sent = announce(KEPT_EVENT, {"folder": folder, "panels": panels, "message": number})
+        if sent is None:
+            return
+        client, message = sent
+        self.newest = number
+        self._last[client, message["node"]] = message
+        self._last.move_to_end((client, message["node"]))
+        while len(self._last) > MOST:
+            self._last.popitem(last=False)
+
+    def since(self, client: str, number: int) -> list[dict[str, Any]]:
+        """What ``client`` was told after message ``number``, the newest of each node, in order."""
+        told = [message for (who, _), message in list(self._last.items()) if who == client]
+        return sorted((m for m in told if m["message"] > number), key=lambda m: m["message"])
+
+
+messages = Messages()
 
 
 def keep_story(story: Story) -> Path:
-    """Save ``story`` among the stories; the folder it is in. The page that waits is told of it."""
+    """Save ``story`` among the stories and tell the page that watches; the folder it is in."""
     folder = keep(stories_folder(), story)
-    said = {"folder": folder.name, "panels": len(story), "message": next(_numbers)}
-    sent = announce(KEPT_EVENT, said)
-    if sent is not None:
-        client, message = sent
-        key = (client, message["node"])
-        _newest[key] = message
-        _newest.move_to_end(key)
-        while len(_newest) > MOST:
-            _newest.popitem(last=False)
+    messages.send(folder.name, len(story))
     return folder
-
-
-def kept_since(client: str, message: int) -> list[dict[str, Any]]:
-    """The newest message of each node after number ``message``, for a page that lost touch."""
-    found = [m for (who, _), m in list(_newest.items()) if who == client]
-    return sorted((m for m in found if m["message"] > message), key=lambda m: m["message"])

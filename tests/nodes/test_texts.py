@@ -89,3 +89,4 @@ def test_javascript_names_real_nodes_and_types(pack: ModuleType, live: dict[str,
     }
     assert set(re.findall(r"SEEDSTORY_[A-Z]+", source)) == {str(name) for name in types}
     assert pack.nodes.host.progress.TEXT_EVENT in source
+    assert pack.nodes.host.keeping.KEPT_EVENT in source
