@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.front_end import FrontEnd, browser, front_end
 from support.prompts import NAMES, api_prompt, ui_graph
 from support.server import ComfyServer
+from support.view_page import ViewPage, check_picking
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 
@@ -37,4 +39,11 @@ def test_a_story_is_told_and_seen(page: FrontEnd) -> None:
     story = page.story()
     assert len(story["captions"]) == len(story["widths"]) == 11
     assert all(story["captions"]) and all(story["widths"])
+    assert page.complaints == []
+
+
+def test_a_story_is_viewed_and_a_panel_picked(
+    page: FrontEnd, comfy_oldest: ComfyServer, tmp_path: Path
+) -> None:
+    check_picking(ViewPage(page), comfy_oldest, "oldest", tmp_path)
     assert page.complaints == []

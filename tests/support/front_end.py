@@ -44,9 +44,10 @@ FIT = """([margin, notes]) => {
 STORY = """async () => {
     const node = app.graph._nodes.find((node) => node.type === 'SeedStory_ShowStory');
     const view = node.widgets.find((widget) => widget.name === 'seedstory_view').element.shadowRoot;
-    const pictures = [...view.querySelectorAll('figure > img')];
+    const pictures = [...view.querySelectorAll('.panels img')];
     for (const picture of pictures) { picture.loading = 'eager'; await picture.decode(); }
-    return { captions: [...view.querySelectorAll('figcaption')].map((text) => text.textContent),
+    const captions = [...view.querySelectorAll('.panels figcaption')];
+    return { captions: captions.map((text) => text.textContent),
         widths: pictures.map((picture) => picture.naturalWidth),
         pixelated: pictures.map((picture) => getComputedStyle(picture).imageRendering),
         shown: view.host.getBoundingClientRect().height };

@@ -1,0 +1,155 @@
+"""Story View in the real front end: it grows, enlarges, is picked from, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from support.front_end import browser, front_end
+from support.server import ComfyServer
+from support.view_page import (
+    WATCH,
+    ViewPage,
+    back,
+    check_picking,
+    looking,
+    made_story,
+    numbered,
+    put,
+    tale,
+    telling,
+)
+
+pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
+
+WORLD = "picture-world"
+HOSTILE = (
+    "<img src=x onerror='window.stung = 1'>",
+    "<script>window.stung = 2</script></figcaption></figure></ol>",
+    "\"><svg onload=window.stung=3> ' onfocus=window.stung=4 autofocus x='",
+    "javascript:window.stung=5 {{constructor.constructor('window.stung=6')()}} ${window.stung=7}",
+    "\u202eright to left\u0007 \U0001f98a " + "long " * 2000,
+)
+
+
+@pytest.fixture(scope="module")
+def chrome(chromium: str) -> Iterator[Browser]:
+    with browser(chromium) as started:
+        yield started
+
+
+@pytest.fixture()
+def view(comfy: ComfyServer, chrome: Browser) -> Iterator[ViewPage]:
+    with front_end(chrome, comfy) as page:
+        yield ViewPage(page)
+        assert page.complaints == []
+
+
+def test_picking_in_the_classic_renderer(
+    view: ViewPage, comfy: ComfyServer, tmp_path: Path
+) -> None:
+    check_picking(view, comfy, "classic", tmp_path)
+
+
+def test_picking_in_nodes_2(comfy: ComfyServer, chrome: Browser, tmp_path: Path) -> None:
+    try:
+        with front_end(chrome, comfy, modern=True) as page:
+            check_picking(ViewPage(page), comfy, "modern", tmp_path)
+            assert page.complaints == []
+    finally:
+        comfy.post("/settings/Comfy.VueNodes.Enabled", False)
+
+
+def test_it_grows_while_the_story_is_told_and_goes_on_from_the_pick(
+    view: ViewPage, comfy: ComfyServer
+) -> None:
+    view.open(telling(comfy, "grows", 4, WORLD))
+    view.page.evaluate(WATCH)
+    assert view.front.run() == ""
+    grown = view.page.evaluate("() => window.grown")
+    live = grown[: grown.index("executed")]
+    assert {2, 3, 4} <= set(live) and live == sorted(live), f"one by one, before the end: {grown}"
+    assert len(view.page.evaluate("() => window.words")) > 3, "words appear as they are told"
+    assert grown[-1] == "execution_success"
+    told = view.panels()
+    assert len(told) == 6, "four told before the view, one behind it"
+    view.button("Tell panel 2 anew").click()
+    view.page.evaluate("() => { window.grown = []; }")
+    assert view.front.run() == ""
+    shown = view.front.story()["captions"]
+    assert len(shown) == 3 and shown[:2] == told[:2], "panels 0 and 1 stay, panel 2 is told anew"
+
+
+def test_branches_are_a_tree_to_pick_from(view: ViewPage, comfy: ComfyServer) -> None:
+    trunk = made_story(tale("trunk"), "trunk")
+    other = made_story(["Rain comes.", "All go home."], "trunk", back(trunk, 3))
+    runs = put(comfy, trunk, other)
+    view.open(looking(comfy, *runs))
+    assert view.front.run() == ""
+    rows = view.root.get_by_role("list", name="Branches").get_by_role("listitem")
+    labels = [row.get_attribute("aria-label") for row in rows.all()]
+    assert labels == ["Branch 1, 3 panels", "Branch 2, 2 panels", "Branch 3, 2 panels"]
+    assert view.panels()[3:] == numbered(tale("trunk"))[3:]
+    rows.nth(2).get_by_role("button", name="4. All go home.").click()
+    assert view.panels()[3:] == ["3. Rain comes.", "4. All go home."]
+    view.button("Go on from panel 3").click()
+    uid = other.panels[3].uid
+    assert view.widgets() == {"pick": 3, "action": "go on", "branch": uid[:16]}
+    assert view.front.run() == "", "the pick is among the stories"
+    assert view.panels()[3:] == ["3. Rain comes.", "4. All go home."], "the picked branch is shown"
+    view.button("Go on from panel 1").click()
+    assert view.widgets() == {"pick": 1, "action": "go on", "branch": ""}, "shared by both"
+
+
+def test_captions_are_text_whatever_is_in_them(view: ViewPage, comfy: ComfyServer) -> None:
+    trunk = made_story(list(HOSTILE), "hostile")
+    runs = put(comfy, trunk, made_story([HOSTILE[0]], "hostile", back(trunk, 3)))
+    view.open(looking(comfy, *runs))
+    assert view.front.run() == ""
+    assert view.panels() == numbered(list(HOSTILE))
+    assert view.root.locator("script, svg, [onerror], [onload], [onfocus]").count() == 0
+    view.root.locator("button.picture").first.click()
+    view.page.keyboard.press("ArrowRight")
+    view.page.wait_for_timeout(300)
+    view.page.keyboard.press("Escape")
+    assert view.page.evaluate("() => window.stung") is None
+
+
+def test_a_hundred_panels_load_few_pictures(view: ViewPage, comfy: ComfyServer) -> None:
+    put(comfy, made_story(tale("hundred", 100), "hundred"))
+    view.open(looking(comfy, "hundred"))
+    asked: list[str] = []
+    view.page.on("request", lambda request: asked.append(request.url))
+    assert view.front.run() == ""
+    assert len(view.panels()) == 100
+    assert sum("/view?" in url for url in asked) <= 40, "the others wait until they are seen"
+    workflow = view.page.evaluate("() => JSON.stringify(app.graph.serialize())")
+    assert len(workflow) < 8000
+
+
+def test_a_dropped_connection_loses_nothing(view: ViewPage, comfy: ComfyServer) -> None:
+    view.open(telling(comfy, "dropped", 5, WORLD))
+    page = view.page
+    page.evaluate("() => { app.queuePrompt(0, 1); }")
+    view.wait(2)  # the first told panel is seen, and then the line is cut
+    page.context.set_offline(True)
+    page.evaluate("() => app.api.socket.close()")
+    deadline = time.monotonic() + 300
+    while len(kept_captions(comfy, "dropped")) < 7 and time.monotonic() < deadline:
+        time.sleep(1)
+    assert len(kept_captions(comfy, "dropped")) == 7, "told to its end, and on disk"
+    seen = len(view.panels())
+    assert 2 <= seen < 7, "nothing came through"
+    page.context.set_offline(False)
+    view.wait(7)
+    assert view.panels() == numbered(kept_captions(comfy, "dropped"))
+
+
+def kept_captions(comfy: ComfyServer, run: str) -> list[str]:
+    path = comfy.base / "output" / "seedstory" / run / "story.json"
+    panels = json.loads(path.read_text())["panels"] if path.is_file() else []
+    return [panel["caption"] for panel in panels]
