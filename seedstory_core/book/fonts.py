@@ -56,13 +56,13 @@ class Face:
     def has(self, char: str) -> bool:
         return has(face_ranges(self.path)[self.index], char)
 
-    def at(self, size: int) -> ImageFont.FreeTypeFont:
+    def at(self, size: float) -> ImageFont.FreeTypeFont:
         """The face at a size in pixels."""
         return _open(self.path, self.index, size)
 
 
 @lru_cache(maxsize=64)
-def _open(path: Path, index: int, size: int) -> ImageFont.FreeTypeFont:
+def _open(path: Path, index: int, size: float) -> ImageFont.FreeTypeFont:
     try:
         return ImageFont.truetype(str(path), size, index=index)
     except OSError as error:

@@ -31,9 +31,13 @@ MAX_TEXT = 20_000  # characters of a caption that are looked at
 ELLIPSIS = "\u2026"
 
 
-def printable(text: str) -> str:
-    """``text`` composed, without control characters and emoji joiners; line breaks stay."""
-    composed = unicodedata.normalize("NFC", text[:MAX_TEXT])
+def printable(text: str, most: int = MAX_TEXT) -> str:
+    """``text`` composed, without control characters and emoji joiners; line breaks stay.
+
+    Args:
+        most: characters that are looked at.
+    """
+    composed = unicodedata.normalize("NFC", text[:most])
     kept = (
         "\n" if char in "\n\u2028\u2029" else " " if char.isspace() else char
         for char in composed
@@ -58,7 +62,7 @@ class Setter:
     """
 
     faces: Mapping[str, Face]
-    size: int
+    size: float
 
     @property
     def height(self) -> int:

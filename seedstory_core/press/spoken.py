@@ -1,0 +1,24 @@
+"""Which words of a story stay under its pictures, and which stand on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..book.text import ELLIPSIS, printable
+from .balloons import Balloon, found_in
+from .settings import BookSettings
+
+
+def spoken(captions: Sequence[str], settings: BookSettings) -> list[tuple[str, list[Balloon]]]:
+    """For each panel what stays under its picture, and its balloons; those by hand come last."""
+    found: list[tuple[str, list[Balloon]]] = []
+    for index, caption in enumerate(captions):
+        own = [
+            replace(balloon, text=printable(balloon.text) or ELLIPSIS)
+            for balloon in settings.balloons
+            if balloon.panel == index
+        ]
+        kept, made = found_in(index, caption) if settings.quotes else (caption, [])
+        found.append((kept, [*made, *own]))
+    return found
