@@ -17,7 +17,7 @@ from ..errors import SeedStoryError
 KINDS = ("speech", "thought", "shout", "narration", "sound")
 MAX_BALLOONS, MAX_TEXT, MAX_JSON = 500, 1000, 400_000
 MAX_QUOTE = 240  # characters; longer speech stays in the caption
-TAG_WORDS = 4  # a caption with so few words left ("said the fox.") is dropped beside its balloon
+TAG_WORDS = 4  # a caption with so few words left for each speech ("said the fox.") is dropped
 
 QUOTED = re.compile(
     "\u201c([^\u201c\u201d\n]+)\u201d|\u201e([^\u201e\u201c\u201d\n]+)[\u201c\u201d]"
@@ -130,9 +130,10 @@ def found_in(panel: int, caption: str) -> tuple[str, list[Balloon]]:
         balloons.append(Balloon(panel, said.rstrip(","), kind))
         return "\u2026"
 
-    rest = QUOTED.sub(move, caption)
+    rest = QUOTED.sub(move, caption).strip()
     balloons += [Balloon(panel, match[0], "sound") for match in SOUND.finditer(rest)]
-    words = re.findall(r"\w+", rest)
-    if any(balloon.kind != "sound" for balloon in balloons) and len(words) <= TAG_WORDS:
+    words = re.findall(r"\w+", SOUND.sub("", rest))
+    speeches = sum(balloon.kind != "sound" for balloon in balloons)
+    if speeches and len(words) <= TAG_WORDS * speeches:
         rest = ""
     return rest, balloons

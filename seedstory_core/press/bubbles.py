@@ -13,7 +13,7 @@ SOUND_ANGLE, SOUND_SIZE = 8.0, 2.6
 EDGES = 72  # corners of an oval
 ROUND = 2.6  # exponent of the superellipse: between an oval (2) and a box
 WIDEST = 0.46  # of the picture, for text in a balloon placed by rule
-REACH = 0.72  # of the way to its aim that a tail goes
+REACH = 0.5  # of the way to its aim that a tail goes
 
 
 def place(

@@ -18,7 +18,7 @@ from .plates import Plates
 from .settings import BookSettings
 from .sheets import SOFT, Book, Picture, Rect, Sheet, Step, Typesetter, height_of
 from .spoken import spoken
-from .templates import cells
+from .templates import Areas, Template, cells
 
 MAX_CAPTION = 400_000  # characters of one caption; 10,000 words are 60,000
 MAX_PANELS = 10_000
@@ -84,7 +84,7 @@ def _panels(plan: Plan, pages: Plates, before: int, progress: Progress) -> list[
     at = turn = 0
     while at < count:
         progress(at, count, "laying out")
-        areas = template.pages[turn % len(template.pages)]
+        areas = _areas(template, turn, count - at)
         panels = range(at, min(at + len(cells(areas)), count))
         if template.caption == "facing":
             text = spread_text(plan, plan.captions[at], centred=True)
@@ -95,6 +95,15 @@ def _panels(plan: Plan, pages: Plates, before: int, progress: Progress) -> list[
         at, turn = panels.stop, turn + 1
     progress(count, count, "laid out")
     return sheets
+
+
+def _areas(template: Template, turn: int, left: int) -> Areas:
+    """The grid of the next page; where fewer panels are left, the one with least empty room."""
+    usual = template.pages[turn % len(template.pages)]
+    if len(cells(usual)) <= left:
+        return usual
+    roomy = [areas for areas in template.pages if len(cells(areas)) >= left]
+    return min(roomy or [usual], key=lambda areas: len(cells(areas)))
 
 
 def _numbered(sheet: Sheet, at: int, plan: Plan) -> Sheet:

@@ -48,7 +48,7 @@ class Plates:
         first = next((i for i, p in enumerate(self.plan.story.panels) if p.image is not None), None)
         if first is not None and low - top > 40:
             room = Rect(live.x + live.w * 0.1, top, live.w * 0.8, low - top - small)
-            steps += self._picture(first, room)[0]
+            steps += self._picture(first, room, cover=False)[0]
         return Sheet(tuple(steps))
 
     def words(self, texts: Sequence[str]) -> Sheet:
@@ -138,16 +138,17 @@ class Plates:
         pad = size * 0.45
         for frame, panel in zip(frames, panels, strict=True):
             drawn, seen = self._picture(panel, frame)
-            steps += [*drawn, *self._balloons(panel, seen)]
             text = self._kept(panel)
             room = frame.h * MOST_INSIDE - 2 * pad
             shown, rest = (
                 fitted(self.setter, text, seen.w - 4 * pad, room, size) if text else ([], "")
             )
             rests.append(rest)
+            high = height_of(len(shown), size) + pad if shown else 0.0
+            free = Rect(seen.x, seen.y, seen.w, seen.h - high)
+            steps += [*drawn, *self._balloons(panel, free)]
             if not shown:
                 continue
-            high = height_of(len(shown), size) + pad
             box = Rect(seen.x, seen.bottom - high, seen.w, high)
             steps.append(Shape(box.corners, BOX, INK, self.template.frame or 0.75))
             inner = Rect(box.x + 2 * pad, box.y + pad / 2, box.w - 4 * pad, 0)
@@ -161,16 +162,19 @@ class Plates:
         size = min(caption_size(self.plan), 13.0)
         return place(self.plan.spoken[panel][1], frame, self.setter, size, self.rtl)
 
-    def _picture(self, index: int, frame: Rect) -> tuple[list[Step], Rect]:
+    def _picture(
+        self, index: int, frame: Rect, cover: bool | None = None
+    ) -> tuple[list[Step], Rect]:
         """The picture in its frame (an empty field where it is not painted), and what is seen."""
         panel: Panel = self.plan.story.panels[index]
         line = self.template.frame
+        cover = self.template.cover if cover is None else cover
         if panel.image is None:
-            field = frame if self.template.cover else frame.fit(*self._usual())
-            field = field if self.template.cover else Rect(field.x, frame.y, field.w, field.h)
+            field = frame.fit(*self._usual())
+            field = frame if cover else Rect(field.x, frame.y, field.w, field.h)
             return [Shape(field.corners, EMPTY, SOFT, 0.75)], field
         height, width = panel.image.shape[:2]
-        if self.template.cover:
+        if cover:
             whole, seen = frame.around(width, height), frame
         else:
             whole = frame.fit(width, height)

@@ -109,7 +109,7 @@ TEMPLATES: Mapping[str, Template] = {
     "strip": Template((("abc",),), trim="strip", cover=True, frame=1),
     "grid 2x2": Template((("ab", "cd"),)),
     "comic": Template(
-        (("aab", "ccc", "dee"), ("abb", "acc", "ddd")),
+        (("ab", "cc", "de"), ("ab", "cd", "ee")),
         trim="comic",
         caption="inside",
         cover=True,
@@ -117,7 +117,7 @@ TEMPLATES: Mapping[str, Template] = {
         gutter=8,
     ),
     "manga": Template(
-        (("bba", "ccc", "edd"), ("aaa", "cbb", "cdd")),
+        (("ba", "cc", "ed"), ("ba", "dc", "ee")),
         trim="manga",
         caption="inside",
         cover=True,
