@@ -11,6 +11,7 @@ const COLORS = {
   SEEDSTORY_CONTEXT: "#CDB4DB",
   SEEDSTORY_LOOP: "#9AA5B1",
   SEEDSTORY_MEMORY: "#A3B18A",
+  SEEDSTORY_BOOK: "#D4A276",
 };
 
 function color() {

@@ -33,7 +33,7 @@ class View {
   constructor(node) {
     this.node = node;
     this.given = { panels: [], branches: [] }; // what the node was last given
-    this.live = new Map(); // folder -> { place, count, tree }: what has been told since
+    this.live = new Map(); // folder -> { place, count, message, tree, read }: told since
     this.tree = new Tree();
     this.board = new Board(words(), {
       pick: (panel, action) => this.pick(panel, action),
@@ -46,22 +46,23 @@ class View {
     this.begin();
     this.given = tree;
     for (const [folder, { place }] of this.live) if (place === "before") this.live.delete(folder);
-    this.held = null;
     this.draw();
   }
 
   // The first news of a new run replace those of the one before.
   begin() {
-    if (this.over) this.live.clear();
+    if (!this.over) return;
+    this.live.clear();
     this.over = false;
+    this.held = null;
   }
 
   // A panel was kept by a node before or after this one.
-  kept(place, { folder, panels }) {
+  kept(place, { folder, panels, message }) {
     this.begin();
-    this.live.set(folder, { ...this.live.get(folder), place, count: panels, fresh: true });
+    const news = this.live.get(folder) ?? {};
+    this.live.set(folder, Object.assign(news, { place, count: panels, message }));
     this.newest = folder;
-    this.held = null;
     this.board.tell(null);
     return this.load();
   }
@@ -73,9 +74,11 @@ class View {
     try {
       while (this.again) {
         this.again = false;
-        for (const [folder, news] of [...this.live].filter(([, { fresh }]) => fresh)) {
-          news.fresh = false;
-          news.tree = firstPanels(await keptTree([folder]), news.count);
+        for (const [folder, news] of [...this.live]) {
+          const { count, message, read } = news;
+          if (read === message) continue;
+          news.tree = firstPanels(await keptTree([folder]), count);
+          news.read = message;
         }
         this.draw();
       }

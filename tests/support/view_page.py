@@ -14,7 +14,7 @@ from seedstory_core.story import append
 from seedstory_core.story_store import keep
 from seedstory_core.types import Panel, Story, WorldRef, replace
 
-from .front_end import FrontEnd
+from .front_end import PATIENCE, FrontEnd
 from .graphs.ui_graph import Graph, Link, Node, ui_form
 from .server import ROOT, ComfyServer
 
@@ -105,6 +105,8 @@ class ViewPage:
 
     def __init__(self, front: FrontEnd) -> None:
         self.front, self.page = front, front.page
+        self.page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
 
     def open(self, workflow: dict[str, Any]) -> None:
         """Open a workflow and put the view where the mouse reaches it."""
@@ -134,7 +136,7 @@ class ViewPage:
         """Captions of the branch that is shown."""
         return self.root.locator(".panel:not(.making) figcaption").all_text_contents()
 
-    def wait(self, count: int, timeout: float = 120_000) -> None:
+    def wait(self, count: int, timeout: float = PATIENCE) -> None:
         """Until so many panels are shown."""
         shown = self.root.locator(".panel:not(.making)")
         shown.nth(count - 1).wait_for(state="attached", timeout=timeout)
@@ -163,7 +165,7 @@ def reload(page: Page) -> None:
     """Load the page anew, as F5 does, and wait until nodes are there."""
     page.reload()
     page.wait_for_function(
-        f"() => window.app?.graph?._nodes?.some((node) => node.type === '{VIEW}')", timeout=300_000
+        f"() => window.app?.graph?._nodes?.some((node) => node.type === '{VIEW}')", timeout=PATIENCE
     )
 
 
