@@ -21,6 +21,7 @@ from . import (
     memory,
     painting,
     panels,
+    press,
     settings,
     starting,
     telling,
@@ -42,6 +43,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *futures.NODES,
     *guidance.NODES,
     *viewing.NODES,
+    *press.NODES,
 )
 
 host.register_folders()  # at import, since old hosts never call on_load

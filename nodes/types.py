@@ -23,6 +23,7 @@ Sampling = io.Custom("SEEDSTORY_SAMPLING")
 Context = io.Custom("SEEDSTORY_CONTEXT")
 Loop = io.Custom("SEEDSTORY_LOOP")
 Memory = io.Custom("SEEDSTORY_MEMORY")
+Book = io.Custom("SEEDSTORY_BOOK")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

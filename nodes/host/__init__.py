@@ -25,6 +25,14 @@ from .pages import font_names, layout_names, story_pages
 from .parking import parking
 from .parts import PRECISIONS, comfy_host
 from .plans import planned, preset_names
+from .press import (
+    book_settings,
+    page_batch,
+    pressed,
+    story_video,
+    template_names,
+    trim_names,
+)
 from .progress import Reporter, interruptible
 from .quantised import QUANTISED
 from .routes import register_routes
@@ -51,6 +59,7 @@ __all__ = [
     "ReferenceNoise",
     "Reporter",
     "SamplerSettings",
+    "book_settings",
     "comfy_host",
     "controlnet_choices",
     "empty_latent",
@@ -69,10 +78,12 @@ __all__ = [
     "open_named_world",
     "paint_one",
     "paint_some",
+    "page_batch",
     "parking",
     "patch_model",
     "planned",
     "preset_names",
+    "pressed",
     "register_folders",
     "register_routes",
     "sampler_names",
@@ -83,9 +94,12 @@ __all__ = [
     "story_choices",
     "story_folder",
     "story_pages",
+    "story_video",
+    "template_names",
     "story_tree",
     "text_ui",
     "to_conditioning",
+    "trim_names",
     "world_choices",
     "worth_at_once",
 ]

@@ -33,13 +33,23 @@ def _own_fonts() -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in font_files([root])}
 
 
+def own_font(name: str) -> Path:
+    """The user's own font file of that name.
+
+    Raises:
+        SeedStoryError: there is none; no name leads out of the folder.
+    """
+    own = _own_fonts()
+    if name not in own:
+        raise SeedStoryError(f"There is no font {name!r} in {fonts_folder()}. Choose another.")
+    return own[name]
+
+
 def story_pages(story: Story, layout: str, width: int, font: str) -> list[Tensor]:
     """Pages, uint8 [H, W, 3] each, with ``font`` wherever it has the letters."""
     from ...seedstory_core.book.fonts import Fonts
     from ...seedstory_core.book.page import LAYOUTS, pages
 
-    own = _own_fonts()
-    if font != AUTOMATIC and font not in own:
-        raise SeedStoryError(f"There is no font {font!r} in {fonts_folder()}. Choose another.")
-    fonts = Fonts(folders=(fonts_folder(),), chosen=own.get(font))
+    chosen = None if font == AUTOMATIC else own_font(font)
+    fonts = Fonts(folders=(fonts_folder(),), chosen=chosen)
     return pages(story, LAYOUTS[layout], width, fonts)

@@ -44,7 +44,9 @@ def lay_out(
     closing = printable(story.closing or "", MAX_CAPTION)
     balloons = [printable(balloon.text) for balloon in settings.balloons]
     letters = "".join([*captions, *balloons, title, author, notice, closing])
-    faces = (fonts or Fonts()).choose(letters + ELLIPSIS + "0123456789")
+    fonts = fonts or Fonts()
+    fonts = replace(fonts, chosen=settings.font or fonts.chosen)
+    faces = fonts.choose(letters + ELLIPSIS + "0123456789")
     setter = Typesetter(faces)
     captions = [setter.ruler.visible(text) for text in captions]
     plan = Plan(story, settings, captions, spoken(captions, settings), setter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import SeedStoryError
 from .balloons import Balloon
@@ -28,6 +29,7 @@ class BookSettings:
         balloons: placed by hand.
         quotes: move quoted speech into balloons and set SOUND! words on the pictures.
         language: BCP 47 tag for readers; empty: found by the script of the captions.
+        font: a file to take letters from wherever it has them; None: found by script.
         notice: a sentence readers must see (`World.notice`), on the title page or the first one.
     """
 
@@ -40,6 +42,7 @@ class BookSettings:
     balloons: tuple[Balloon, ...] = ()
     quotes: bool = False
     language: str = ""
+    font: Path | None = None
     notice: str = ""
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import SeedStoryError
@@ -40,7 +40,7 @@ class Pace:
         return round(min(self.longest, max(self.shortest, read + self.pause)), 2)
 
 
-def spans(captions: Sequence[str], pace: Pace | None = None) -> list[tuple[float, float]]:
+def spans(captions: Iterable[str], pace: Pace | None = None) -> list[tuple[float, float]]:
     """(start, end) of each panel in seconds, one after the other."""
     pace = pace or Pace()
     found, at = [], 0.0

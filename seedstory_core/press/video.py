@@ -7,7 +7,7 @@ MP4, written by PyAV, frame by frame: memory does not grow with the length.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -96,14 +96,24 @@ def write_video(
     return path
 
 
+def filmed(story: Story) -> Story:
+    """``story`` without the panels that have no picture: what a video shows.
+
+    Raises:
+        SeedStoryError: none has one.
+    """
+    painted = tuple(panel for panel in story.panels if panel.image is not None)
+    if not painted:
+        raise SeedStoryError("No panel has a picture yet, so there is nothing to film.")
+    return replace(story, panels=painted)
+
+
 class Scenes:
     """The frames of a video, one panel after the other."""
 
     def __init__(self, story: Story, settings: VideoSettings, fonts: Fonts | None = None) -> None:
         self.settings = settings
-        painted = [panel for panel in story.panels if panel.image is not None]
-        if not painted:
-            raise SeedStoryError("No panel has a picture yet, so there is nothing to film.")
+        painted = filmed(story).panels
         texts = [printable(panel.caption) for panel in painted]
         self.times = spans(texts, settings.pace)
         self.count = max(1, round(self.times[-1][1] * settings.fps))

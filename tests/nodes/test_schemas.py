@@ -15,10 +15,10 @@ LoadWorld LoadWorldPainter ApplyDetokenizer EncodeImage StartStory TellPanel Ill
 TellStory Conditioning PaintStory AttachImage Panels StoryPage ShowStory LoadStory
 StoryLoopOpen StoryLoopClose Sampling WindowContext DenseContext ReferenceSigmas ReferenceNoise
 AttachPicture WorldOpening LoadWorldControlNet EmptyPanelLatent MemoryPlan BlockContext
-SinkContext TellFutures GuidanceUntil StoryView
+SinkContext TellFutures GuidanceUntil StoryView BookSettings PressBook BookPages StoryVideo
 """.split()
 STOCK = {"MODEL", "VAE", "IMAGE", "CONDITIONING", "SIGMAS", "NOISE", "INT", "FLOAT", "STRING"}
-STOCK |= {"BOOLEAN", "COMBO", "LATENT", "CONTROL_NET"}
+STOCK |= {"BOOLEAN", "COMBO", "LATENT", "CONTROL_NET", "VIDEO"}
 OURS = re.compile(r"SEEDSTORY_[A-Z]+")
 MAX_LINES = 20  # of an execute
 
