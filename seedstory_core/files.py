@@ -110,15 +110,24 @@ def atomic_write_bytes(target: Path, data: bytes | memoryview) -> None:
         part.write_bytes(data)
 
 
+def json_bytes(value: Any) -> bytes:
+    """``value`` as readable UTF-8 JSON; NaN is refused."""
+    return (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
+
+
 def atomic_write_json(target: Path, value: Any) -> None:
-    """Write ``value`` as readable UTF-8 JSON, whole or not at all; NaN is refused."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
-    atomic_write_bytes(target, (text + "\n").encode())
+    """Write ``value`` as `json_bytes`, whole or not at all."""
+    atomic_write_bytes(target, json_bytes(value))
 
 
-def sweep_parts(folder: Path) -> list[Path]:
-    """Remove temporary files that a killed run left in ``folder``; call it while nobody writes."""
-    stale = sorted(folder.glob(f".*{PART}")) if folder.is_dir() else []
+def sweep_parts(folder: Path, below: bool = False) -> list[Path]:
+    """Remove temporary files that a killed run left in ``folder``; call it while nobody writes.
+
+    Args:
+        below: also those in its folders.
+    """
+    pattern = f"**/.*{PART}" if below else f".*{PART}"
+    stale = sorted(folder.glob(pattern)) if folder.is_dir() else []
     for part in stale:
         part.unlink(missing_ok=True)
     return stale

@@ -1,7 +1,7 @@
-"""Reads story folders (`story_store.py` says what is in them and writes them).
+"""Reads stories (`story_store.py` says what is in their folders and writes them).
 
-Folders come from strangers too: sizes are bounded, types are checked, no path leaves the
-folder.
+They come from strangers too: sizes are bounded, types are checked, no path leaves the folder.
+`Source` is where features and pictures are read from: a folder here, an archive in `story_file`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -20,8 +20,8 @@ from torch import Tensor
 from .errors import SeedStoryError
 from .files import human
 from .images import read_picture
-from .story import check_features, next_uid
-from .types import ORIGINS, Character, Panel, Story, WorldRef
+from .story import check_features, check_text, next_uid
+from .types import ORIGINS, Character, Json, Panel, Story, WorldRef
 from .world import inside
 
 FORMAT = "seedstory-story"
@@ -30,8 +30,38 @@ MANIFEST = "story.json"
 MAX_MANIFEST = 64 << 20  # bytes; 10,000 panels take about 10 MB
 MAX_FEATURES = 256 << 20  # bytes of one panel's features; SEED-Story's own take 2 to 4 MB
 MAX_PANELS = 10_000
+MAX_DEPTH = 64  # of provenance, which is written again by recursion
+#: Provenance: the ComfyUI workflow that made the panel; kept once in story.json, by its digest.
+WORKFLOW = "workflow"
+#: Manifest: ``{digest: workflow}`` of all panels.
+WORKFLOWS = "workflows"
 
 logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """The files that a manifest names; ``where`` is what to call them in messages."""
+
+    where: str
+
+    def features(self, relative: str, what: str) -> dict[str, Tensor]: ...
+
+    def picture(self, relative: str) -> Tensor: ...
+
+
+class FolderSource:
+    """The files of a story folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.where = folder, str(folder / MANIFEST)
+
+    def features(self, relative: str, what: str) -> dict[str, Tensor]:
+        """``{space: tensor}`` of one file."""
+        return load_features(self.folder, relative, what)
+
+    def picture(self, relative: str) -> Tensor:
+        """uint8 [H, W, 3]."""
+        return read_picture(inside(self.folder, relative))
 
 
 def load_story(folder: Path) -> Story:
@@ -41,56 +71,70 @@ def load_story(folder: Path) -> Story:
         SeedStoryError: no story, a newer version, wrong types, paths that leave the folder, or
             missing, damaged or NaN features and pictures.
     """
-    data = read_manifest(folder)
+    return story_of(read_manifest(folder), FolderSource(folder))
+
+
+def story_of(data: Mapping[str, Any], source: Source) -> Story:
+    """The story that a manifest tells; errors as `load_story`."""
     try:
         story = Story(
             panels=(),
             engine=_text(data["engine"]),
             world=WorldRef(_text(data["world"]["name"]), _text(data["world"]["digest"])),
             run=_text(data["run"]),
-            characters=tuple(_load_character(folder, entry) for entry in data["characters"]),
+            characters=tuple(_load_character(source, entry) for entry in data["characters"]),
             closing=None if data["closing"] is None else _text(data["closing"]),
         )
+        workflows = {key: _plain(value) for key, value in data.get(WORKFLOWS, {}).items()}
         panels: list[Panel] = []
-        for index, entry in enumerate(panel_entries(data, folder)):
-            panel = _load_panel(folder, index, entry)
+        for index, entry in enumerate(panel_entries(data, source.where)):
+            panel = _load_panel(source, index, entry, workflows)
             uid = next_uid(replace(story, panels=tuple(panels[-1:])), panel)
             if uid != entry.get("uid"):
-                logger.warning("%s: panel %d was changed by hand since it was told", folder, index)
+                logger.warning(
+                    "%s: panel %d was changed by hand since it was told", source.where, index
+                )
             panels.append(replace(panel, uid=uid))
         return replace(story, panels=tuple(panels))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise SeedStoryError(
-            f"{folder / MANIFEST} lacks or misshapes a field ({error}). Restore the file from a "
+            f"{source.where} lacks or misshapes a field ({error}). Restore the file from a "
             "copy, or tell the story anew."
         ) from error
 
 
-def _load_panel(folder: Path, index: int, entry: Mapping[str, Any]) -> Panel:
+def _load_panel(
+    source: Source, index: int, entry: Mapping[str, Any], workflows: Mapping[str, Json]
+) -> Panel:
     origin, seed = entry["origin"], entry["seed"]
-    if origin not in ORIGINS or not (seed is None or isinstance(seed, int)):
+    if origin not in ORIGINS or not (seed is None or _whole(seed)):
         raise TypeError(f"origin or seed of panel {index}")
-    if not all(isinstance(token, int) for token in entry["token_ids"]):
+    if not isinstance(entry["token_ids"], list) or not all(map(_whole, entry["token_ids"])):
         raise TypeError(f"token_ids of panel {index}")
-    image = entry["image"]
+    image, features = entry["image"], entry["features"]
+    provenance = {_text(key): _plain(value) for key, value in entry["provenance"].items()}
+    known = provenance.get(WORKFLOW)
+    if isinstance(known, str) and known in workflows:
+        provenance[WORKFLOW] = workflows[known]
     return Panel(
         caption=_text(entry["caption"]),
         text=_text(entry["text"]),
         origin=origin,
         token_ids=tuple(entry["token_ids"]),
-        features=load_features(folder, entry["features"], f"panel {index}"),
-        image=None if image is None else read_picture(inside(folder, _text(image))),
+        features={} if features is None else source.features(_text(features), f"panel {index}"),
+        image=None if image is None else source.picture(_text(image)),
         seed=seed,
-        provenance=dict(entry["provenance"].items()),
+        provenance=provenance,
     )
 
 
-def _load_character(folder: Path, entry: Mapping[str, Any]) -> Character:
+def _load_character(source: Source, entry: Mapping[str, Any]) -> Character:
+    features = entry["features"]
     return Character(
         name=_text(entry["name"]),
         phrase=_text(entry["phrase"]),
-        images=tuple(read_picture(inside(folder, _text(name))) for name in entry["images"]),
-        features=load_features(folder, entry["features"], "a character"),
+        images=tuple(source.picture(_text(name)) for name in entry["images"]),
+        features={} if features is None else source.features(_text(features), "a character"),
     )
 
 
@@ -118,22 +162,41 @@ def load_features(folder: Path, relative: object, what: str) -> dict[str, Tensor
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} where text is expected")
+        raise TypeError(f"{value!r:.80} where text is expected")
+    check_text(value, "text of the story")
     return value
 
 
-def panel_entries(data: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """JSON as it was read, once it is known that it can be written again."""
+    if depth > MAX_DEPTH:
+        raise TypeError(f"provenance nested more than {MAX_DEPTH} deep")
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {_text(key): _plain(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def panel_entries(data: Mapping[str, Any], where: Path | str) -> list[Mapping[str, Any]]:
+    """The panels of a manifest; ``where`` is the folder, or the manifest's name in messages."""
+    where = where / MANIFEST if isinstance(where, Path) else where
     entries = data.get("panels")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SeedStoryError(f"{folder / MANIFEST}: 'panels' must be a list of objects.")
+        raise SeedStoryError(f"{where}: 'panels' must be a list of objects.")
     if len(entries) > MAX_PANELS:
-        raise SeedStoryError(
-            f"{folder / MANIFEST} has {len(entries)} panels; at most {MAX_PANELS} are read."
-        )
+        raise SeedStoryError(f"{where} has {len(entries)} panels; at most {MAX_PANELS} are read.")
     return entries
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any]:
+    """``story.json`` of a folder, its format and version checked."""
     path = folder / MANIFEST
     if not path.is_file():
         raise SeedStoryError(
@@ -141,20 +204,29 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
         )
     if path.stat().st_size > MAX_MANIFEST:
         raise SeedStoryError(f"{path} is larger than {human(MAX_MANIFEST)}; that is no story.")
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(raw: bytes, where: str) -> Mapping[str, Any]:
+    """The bytes of a ``story.json``; ``where`` is what to call it in messages."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(raw.decode(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise SeedStoryError(
-            f"{path} is not valid JSON ({error}). Restore it from a copy, or tell the story anew."
+            f"{where} is not valid JSON ({error}). Restore it from a copy, or tell the story anew."
         ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise SeedStoryError(f"{path} is not a story: expected an object with format {FORMAT!r}.")
+        raise SeedStoryError(f"{where} is not a story: expected an object with format {FORMAT!r}.")
     version = data.get("version")
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= VERSION:
         raise SeedStoryError(
-            f"{path} has version {version!r}; this program reads up to {VERSION}. Update it."
+            f"{where} has version {version!r}; this program reads up to {VERSION}. Update it."
         )
     return data
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def find_stories(root: Path) -> dict[str, Path]:

@@ -15,30 +15,27 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from .errors import SeedStoryError
 from .files import atomic_path, atomic_write_bytes, atomic_write_json
-from .images import encode_png
-from .story import feature_digests, pixel_digest
+from .locks import folder_lock, writable
+from .story import feature_digests
 from .story_reader import (
-    FORMAT,
     MANIFEST,
-    MAX_PANELS,
-    VERSION,
     find_stories,
     load_features,
     load_story,
     panel_entries,
     read_manifest,
 )
-from .types import Character, Panel, Story
+from .story_writer import save_parts
+from .types import Panel, Story
 from .world import inside
 
 __all__ = ["divergence", "find_stories", "keep", "load_story", "safe_name", "save_story"]
@@ -74,13 +71,14 @@ def keep(root: Path, story: Story) -> Path:
     everything told on from it land in one folder each time, and branches in their own.
     """
     name = safe_name(story.run)
-    folder, tried = root / name, set()
-    while (split := _occupied(folder, story)) is not None:
-        tried.add(folder)
-        folder = root / f"{name}~{story.panels[split].uid[:8]}"
-        while folder in tried:  # only damaged or tampered folders lead here
-            folder = folder.with_name(f"{folder.name}~")
-    save_story(folder, story)
+    with folder_lock(root):  # else two runs of one name could both find the folder free
+        folder, tried = root / name, set()
+        while (split := _occupied(folder, story)) is not None:
+            tried.add(folder)
+            folder = root / f"{name}~{story.panels[split].uid[:8]}"
+            while folder in tried:  # only damaged or tampered folders lead here
+                folder = folder.with_name(f"{folder.name}~")
+        save_story(folder, story)
     return folder
 
 
@@ -128,11 +126,14 @@ def save_story(folder: Path, story: Story) -> None:
     of a panel stays beside the new one as ``NNN.1.png``, ``NNN.2.png``...
 
     Raises:
-        SeedStoryError: the folder holds another story, or the disk is full (what was saved before
-            is kept then).
+        SeedStoryError: the folder holds another story, another run is writing to it, or the disk
+            is full or read-only (what was saved before is kept then).
     """
-    if len(story) > MAX_PANELS:
-        raise SeedStoryError(f"A story has at most {MAX_PANELS} panels, this one {len(story)}.")
+    with folder_lock(folder), writable(folder):
+        _save(folder, story)
+
+
+def _save(folder: Path, story: Story) -> None:
     known: Mapping[str, Any] = {}
     if (folder / MANIFEST).exists():
         split = divergence(folder, story)
@@ -142,95 +143,32 @@ def save_story(folder: Path, story: Story) -> None:
                 "continue that story: load it first."
             )
         known = read_manifest(folder)
-    before = panel_entries(known, folder) if known else []
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = [
-        _save_panel(folder, index, panel, before[index] if index < len(before) else {})
-        for index, panel in enumerate(story.panels)
-    ]
-    further = before[len(entries) :]
-    data = {
-        "format": FORMAT,
-        "version": VERSION,
-        "run": story.run.encode(errors="replace").decode(),
-        "engine": story.engine,
-        "world": {"name": story.world.name, "digest": story.world.digest},
-        "closing": known.get("closing") if further else story.closing,
-        "characters": _save_characters(folder, story.characters, known.get("characters", [])),
-        "panels": [*entries, *further],
-    }
+    data = save_parts(
+        story, FolderSink(folder), known, panel_entries(known, folder) if known else ()
+    )
     if data != known:
         atomic_write_json(folder / MANIFEST, data)
 
 
-def _save_panel(
-    folder: Path, index: int, panel: Panel, before: Mapping[str, Any]
-) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "caption": panel.caption,
-        "text": panel.text,
-        "origin": panel.origin,
-        "token_ids": list(panel.token_ids),
-        "features": before.get("features"),
-        "image": before.get("image"),
-        "seed": panel.seed,
-        "provenance": dict(panel.provenance),
-        "uid": panel.uid,
-    }
-    again = ("features_sha256", "image_sha256", "earlier")
-    entry |= {key: before[key] for key in again if key in before}
-    if panel.features and not entry["features"]:
-        entry["features_sha256"] = feature_digests(panel)
-        entry["features"] = f"features/{index:03d}.safetensors"
-        _write(folder, entry["features"], safetensors_bytes(_writable(panel.features)))
-    if panel.image is None:
-        if entry["image"]:
-            entry["provenance"] = before.get("provenance", {})
-    elif (digest := pixel_digest(panel.image)) != entry.get("image_sha256"):
-        if entry["image"]:
-            entry["earlier"] = [*entry.get("earlier", []), _set_aside(folder, index, before)]
-        entry |= {"image": f"panels/{index:03d}.png", "image_sha256": digest}
-        _write(folder, entry["image"], encode_png(panel.image))
-    return entry
+class FolderSink:
+    """Puts the files of a story into its folder, each whole or not at all."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-def _writable(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {space: tensor.detach().cpu().clone().contiguous() for space, tensor in features.items()}
+    def write(self, relative: str, data: bytes) -> None:
+        """Write one file; no name leads out of the folder."""
+        atomic_write_bytes(inside(self.folder, relative), data)
 
-
-def _write(folder: Path, relative: str, data: bytes) -> None:
-    atomic_write_bytes(inside(folder, relative), data)
-
-
-def _set_aside(folder: Path, index: int, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the present picture of a panel a second name, so that the first can be replaced."""
-    number = 1
-    while (folder / f"panels/{index:03d}.{number}.png").exists():
-        number += 1
-    name = f"panels/{index:03d}.{number}.png"
-    source = inside(folder, str(before["image"]))
-    if source.is_file():
-        with atomic_path(inside(folder, name), source.stat().st_size) as part:
-            shutil.copyfile(source, part)
-    paint = dict(before.get("provenance") or {}).get("paint")
-    return {"image": name, "image_sha256": before.get("image_sha256"), "paint": paint}
-
-
-def _save_characters(
-    folder: Path, characters: Sequence[Character], before: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Equal uids of panel 0 mean equal names, phrases and pictures; only features can be new."""
-    entries = []
-    for number, who in enumerate(characters):
-        known = before[number] if number < len(before) else {}
-        pictures = [f"characters/{number:02d}-{i}.png" for i in range(len(who.images))]
-        spaces, features = sorted(who.features), f"characters/{number:02d}.safetensors"
-        if known.get("images") != pictures:
-            for name, image in zip(pictures, who.images, strict=True):
-                _write(folder, name, encode_png(image))
-        if spaces and known.get("spaces") != spaces:
-            _write(folder, features, safetensors_bytes(_writable(who.features)))
-        entry = {"name": who.name, "phrase": who.phrase, "images": pictures, "spaces": spaces}
-        entry["features"] = features if spaces else None
-        entries.append(entry)
-    return entries
+    def set_aside(self, index: int, before: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the present picture of a panel a second name, so that the first can be replaced."""
+        number = 1
+        while (self.folder / f"panels/{index:03d}.{number}.png").exists():
+            number += 1
+        name = f"panels/{index:03d}.{number}.png"
+        source = inside(self.folder, str(before["image"]))
+        if source.is_file():
+            with atomic_path(inside(self.folder, name), source.stat().st_size) as part:
+                shutil.copyfile(source, part)
+        paint = dict(before.get("provenance") or {}).get("paint")
+        return {"image": name, "image_sha256": before.get("image_sha256"), "paint": paint}

@@ -1,0 +1,173 @@
+"""The zip itself: written so that equal stories are equal bytes, opened without trusting it.
+
+Every member is stored, none deflated: pictures and features are as small as they get, the rest is
+a kilobyte a panel, and what zlib makes differs from version to version. No member has a time.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import IO
+
+from ..errors import SeedStoryError
+from ..files import human
+from ..story_reader import MANIFEST, MAX_PANELS
+
+SUFFIX = ".seedstory"
+#: Media type of a story file, as in the data URL of an HTML page that carries one.
+MEDIA_TYPE = "application/vnd.seedstory+zip"
+#: Name of a story file as attachment of a PDF or member of an EPUB or CBZ (in any folder of it).
+ATTACHMENT = "story.seedstory"
+
+MAX_MEMBERS = 8 * MAX_PANELS
+MAX_NAME = 240  # characters of a member's name
+MAX_RATIO = 4  # unpacked to packed; pictures and features do not shrink, bombs do by a thousand
+SLACK = 64 << 20  # bytes that may come out of any archive, for manifests that were deflated
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+
+
+class ArchiveWriter:
+    """Members in the order they are added; equal members make equal bytes, on every system.
+
+    Args:
+        file: opened for writing, at its beginning.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
+
+    def add(self, name: str, data: bytes) -> None:
+        """Append one member."""
+        info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+        info.create_system = 3  # Unix, wherever it is written
+        info.external_attr = (stat.S_IFREG | 0o644) << 16
+        self._zip.writestr(info, data, zipfile.ZIP_STORED)
+
+    def close(self) -> None:
+        """Write the table of contents, without which the file is no archive."""
+        self._zip.close()
+
+
+class Archive:
+    """A zip of a stranger's, read with bounds; a context manager.
+
+    Args:
+        file: opened for reading.
+        where: what to call it in messages.
+        size: its bytes.
+
+    Raises:
+        SeedStoryError: no zip, cut short, or with members that no story has: links, absolute
+            paths or ``..``, two of one name, encrypted or oddly compressed ones, too many or too
+            large.
+    """
+
+    def __init__(self, file: IO[bytes], where: str, size: int) -> None:
+        self.where = where
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except _BROKEN as error:
+            raise SeedStoryError(
+                f"{where} is no story file, or is cut short or damaged ({error}). Copy or download "
+                "it again; expected a zip that ends with its table of contents."
+            ) from error
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        self._check(size)
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+
+    def _check(self, size: int) -> None:
+        members = self._zip.infolist()
+        if len(members) > MAX_MEMBERS:
+            raise self._refused(f"it has {len(members)} members, more than {MAX_MEMBERS}")
+        total = sum(member.file_size for member in members)
+        if total > MAX_RATIO * size + SLACK:
+            raise self._refused(
+                f"{human(total)} would come out of {human(size)}: that is a zip bomb, or was "
+                "packed by another program"
+            )
+        taken: set[str] = set()
+        for member in members:
+            reason = _fault(member)
+            if reason is None and member.filename.casefold() in taken:
+                reason = "is there twice"
+            if reason is not None:
+                raise self._refused(f"its member {member.filename[:MAX_NAME]!r} {reason}")
+            taken.add(member.filename.casefold())
+            self._members[member.filename] = member
+
+    def _refused(self, reason: str) -> SeedStoryError:
+        return SeedStoryError(f"{self.where} is not read: {reason}. Ask for another copy of it.")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all members that are files, in order."""
+        return [name for name in self._members if not name.endswith("/")]
+
+    def read(self, name: str, most: int) -> bytes | None:
+        """The bytes of one member, None where there is no such.
+
+        Raises:
+            SeedStoryError: it is damaged, or larger than ``most`` bytes.
+        """
+        member = self._members.get(name)
+        if member is None or name.endswith("/"):
+            return None
+        if member.file_size > most:
+            raise self._refused(
+                f"its member {name!r} takes {human(member.file_size)}, more than {human(most)}"
+            )
+        try:
+            with self._zip.open(member) as file:
+                data = file.read(most + 1)  # what is read counts, not what the member says
+        except _BROKEN as error:
+            raise SeedStoryError(
+                f"{self.where} is damaged at its member {name!r} ({error}). Copy or download it "
+                "again."
+            ) from error
+        if len(data) > most:
+            raise self._refused(f"its member {name!r} is larger than it says")
+        return data
+
+    def manifest(self, most: int) -> bytes:
+        """The bytes of ``story.json``."""
+        data = self.read(MANIFEST, most)
+        if data is None:
+            raise SeedStoryError(
+                f"{self.where} is a zip, but no story file: it has no {MANIFEST} at its top. Pack "
+                "a story folder with: seedstory story export FOLDER --to seedstory."
+            )
+        return data
+
+
+def _fault(member: zipfile.ZipInfo) -> str | None:
+    """What is wrong with a member, if anything."""
+    name = member.filename
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    parts = PurePosixPath(name).parts
+    if len(name) > MAX_NAME or not name.isprintable():
+        return "has a name that is too long or has control characters"
+    if name.startswith("/") or "\\" in name or ":" in name or ".." in parts or not parts:
+        return "leads out of the story"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    if member.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if member.compress_type not in _METHODS:
+        return f"is compressed by method {member.compress_type}, not stored or deflated"
+    return None

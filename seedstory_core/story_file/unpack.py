@@ -1,0 +1,132 @@
+"""A story file back into a story, or into a folder."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load as safetensors_of
+from torch import Tensor
+
+from ..errors import SeedStoryError
+from ..files import PART, atomic_write_bytes, disk_guard, require_space, sync_folder
+from ..images import MAX_FILE, decode_picture
+from ..locks import writable
+from ..story import check_features
+from ..story_reader import (
+    MANIFEST,
+    MAX_FEATURES,
+    MAX_MANIFEST,
+    load_story,
+    parse_manifest,
+    story_of,
+)
+from ..types import Story
+from ..world import inside
+from .archive import Archive
+from .pack import named_files
+
+
+class ArchiveSource:
+    """The files of a story in an archive; nothing is written to disk."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.where = f"{MANIFEST} in {archive.where}"
+
+    def features(self, relative: str, what: str) -> dict[str, Tensor]:
+        """``{space: tensor}`` of one member."""
+        data = self._read(relative, MAX_FEATURES, f"features of {what}")
+        try:
+            features = safetensors_of(data)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise SeedStoryError(
+                f"{relative} in {self.archive.where} is damaged ({error}). Get another copy of it."
+            ) from error
+        check_features(features, f"{what} in {self.archive.where}")
+        return features
+
+    def picture(self, relative: str) -> Tensor:
+        """uint8 [H, W, 3]."""
+        data = self._read(relative, MAX_FILE, "picture")
+        return decode_picture(data, f"{relative} in {self.archive.where}")
+
+    def _read(self, relative: str, most: int, what: str) -> bytes:
+        data = self.archive.read(relative, most)
+        if data is None:
+            raise SeedStoryError(
+                f"The {what}, {relative!r}, is missing in {self.archive.where}. Get another copy "
+                "of the file, or pack the story folder again."
+            )
+        return data
+
+
+def open_story_file(path: Path) -> Story:
+    """The story in a story file, as it was packed.
+
+    Raises:
+        SeedStoryError: no story file, one that is cut short, damaged, of a newer version, or that
+            means harm (see `Archive`). The file is only read.
+    """
+    if not path.is_file():
+        raise SeedStoryError(f"There is no story file at {path}. Check the path.")
+    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
+        return _story(archive)
+
+
+def open_story_bytes(data: bytes, where: str = "the story file") -> Story:
+    """As `open_story_file`, from bytes; ``where`` is what to call them in messages."""
+    with Archive(io.BytesIO(data), where, len(data)) as archive:
+        return _story(archive)
+
+
+def _story(archive: Archive) -> Story:
+    raw = archive.manifest(MAX_MANIFEST)
+    source = ArchiveSource(archive)
+    return story_of(parse_manifest(raw, source.where), source)
+
+
+def unpack_story_file(path: Path, folder: Path) -> Story:
+    """Unpack into a new ``folder``, which then is a story folder; whole or not at all.
+
+    Only what ``story.json`` names is unpacked, byte for byte, and it is read before the folder
+    takes its name: a file that means harm leaves nothing.
+
+    Raises:
+        SeedStoryError: as `open_story_file`; or ``folder`` is there already; or the disk is full
+            or read-only.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SeedStoryError(f"{folder} is there already. Give a new or empty folder.")
+    if not path.is_file():
+        raise SeedStoryError(f"There is no story file at {path}. Check the path.")
+    require_space(folder, path.stat().st_size, "Unpacking the story")
+    making = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PART}")
+    with writable(folder), disk_guard(folder):
+        try:
+            making.mkdir(parents=True)
+            with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
+                _unpack(archive, making)
+            story = load_story(making)
+            if folder.exists():
+                folder.rmdir()
+            os.replace(making, folder)
+            sync_folder(folder.parent)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return story
+
+
+def _unpack(archive: Archive, folder: Path) -> None:
+    raw = archive.manifest(MAX_MANIFEST)
+    source = ArchiveSource(archive)
+    manifest = parse_manifest(raw, source.where)
+    for name in named_files(manifest, source.where):
+        data = archive.read(name, max(MAX_FEATURES, MAX_FILE))
+        if data is not None:  # a missing one is named when the folder is read
+            atomic_write_bytes(inside(folder, name), data)
+    atomic_write_bytes(folder / MANIFEST, raw)
