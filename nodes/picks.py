@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from ..seedstory_core.errors import SeedStoryError
+from ..seedstory_core.operations import rewind
 from ..seedstory_core.types import Story
 
 END = -1
@@ -22,7 +23,7 @@ def first(values: Sequence[Value]) -> Value:
 
 def go_on(story: Story, panel: int) -> Story:
     """Up to ``panel``, so that the next is told after it; an ended story is open again."""
-    return replace(story, panels=story.panels[: panel + 1], closing=None)
+    return rewind(story, panel)
 
 
 def re_roll(story: Story, panel: int) -> Story:
@@ -32,7 +33,7 @@ def re_roll(story: Story, panel: int) -> Story:
             f"Panel 0 of story {story.run!r} is its opening, which is given and not told. Change "
             "it in Start Story, or re-roll panel 1 or a later one."
         )
-    return go_on(story, panel - 1)
+    return rewind(story, panel - 1)
 
 
 def whole_story(story: Story, panel: int) -> Story:

@@ -62,8 +62,10 @@ export class Board {
   // Draw the branch that ends with `tip`; what is drawn already stays.
   show(tree, tip) {
     const { scrollHeight, scrollTop, clientHeight } = this.view;
-    const followed = scrollHeight - scrollTop - clientHeight < NEAR && this.line.length > 0;
-    Object.assign(this, { tree, line: tree.path(tip) });
+    const line = tree.path(tip);
+    const grows = this.line.length > 0 && this.line[0].uid === line[0]?.uid;
+    const followed = grows && scrollHeight - scrollTop - clientHeight < NEAR;
+    Object.assign(this, { tree, line });
     const items = new Map();
     for (const panel of this.line) {
       const key = JSON.stringify([panel.number, panel.caption, panel.image]);

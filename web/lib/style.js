@@ -42,7 +42,7 @@ button.picture { display: block; width: 100%; padding: 0; border: 0; cursor: zoo
 .making figcaption { opacity: 0.8; font-style: italic; }
 
 .tree { display: grid; gap: 4px; padding-bottom: 6px; border-bottom: 1px solid var(--line);
-  max-height: 40%; overflow: auto; }
+  max-height: 190px; overflow: auto; }
 .tree li { display: flex; gap: 3px; align-items: center;
   padding-inline-start: calc(var(--depth) * 18px); }
 .tree li.deeper::before { content: "└"; opacity: 0.6; width: 14px; flex: none; }
