@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 GIVEN = "given_picture"
 #: Provenance: true where a painted picture was read again, so that later panels follow it.
 FED_BACK = "fed_back"
+
+#: Marks that turn the direction of text, past the end of a caption too.
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _digests: dict[int, tuple[weakref.ref[Tensor], str]] = {}  # of tensors alive; never grows stale
 
@@ -153,6 +157,18 @@ def check_text(text: str, what: str) -> None:
         raise SeedStoryError(
             f"The {what} is not valid Unicode text (position {error.start}). Give it as UTF-8."
         ) from error
+
+
+def check_caption(text: str, what: str) -> None:
+    """Refuse a caption that no page can show: `check_text`, and no control characters but tabs and
+    line breaks, nor marks that turn the direction of the text behind it."""
+    check_text(text, what)
+    for place, letter in enumerate(text, start=1):
+        if letter in TURNING or (unicodedata.category(letter) == "Cc" and letter not in "\t\r\n"):
+            raise SeedStoryError(
+                f"The {what} has the control character U+{ord(letter):04X} at letter {place}, "
+                "which cannot be read or printed. Take it out."
+            )
 
 
 def check_features(features: Mapping[str, Tensor], what: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from .chain import EDITS, edits_of
 from .how import KEEP, LATER, TELL
 from .lines import branch, insert, join, remove, reorder, rewind
-from .pictures import attach_best, repaint, repainted, reroll_picture
+from .pictures import attach_best, check_paintable, repaint, repainted, reroll_picture
 from .retelling import (
     edit_caption,
     insert_told,
@@ -36,6 +36,7 @@ __all__ = [
     "attach_best",
     "best_of",
     "branch",
+    "check_paintable",
     "edit_caption",
     "edits_of",
     "insert",

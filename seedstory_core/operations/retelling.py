@@ -17,7 +17,7 @@ from torch import Tensor
 from ..engine import Engine
 from ..errors import SeedStoryError
 from ..sampling import Greedy
-from ..story import FED_BACK, GIVEN, check_index, check_story
+from ..story import FED_BACK, GIVEN, check_caption, check_index, check_story
 from ..types import Json, Opening, Panel, Story, with_panel
 from .chain import chained, noted
 from .how import KEEP, TELL, How, recorded, tell_next, tell_panel
@@ -46,6 +46,7 @@ def edit_caption(
     """
     plan = How(later=later, **how)
     check_story(story, engine)
+    check_caption(caption, "caption")
     index = check_index(story, index)
     old = story.panels[index]
     if index == 0:
@@ -134,6 +135,7 @@ def insert_told(
     """
     plan = How(**how)
     check_story(story, engine)
+    check_caption(caption or "", "caption")
     index = check_place(story, index)
     before = rewind(story, index - 1)
     new = tell_panel(engine, before, index, caption, before.panels[-1], seed, plan)
