@@ -9,7 +9,8 @@ export const STYLE = `
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
 .view { position: absolute; inset: 0; overflow-y: auto; padding: 6px; display: grid; gap: 8px;
-  align-content: start; color: var(--input-text, #ddd); background: var(--comfy-input-bg, #222);
+  align-content: start; grid-auto-rows: max-content; color: var(--input-text, #ddd);
+  background: var(--comfy-input-bg, #222);
   border-radius: 6px; font: 13px/1.45 sans-serif; overscroll-behavior: contain; }
 ol, ul { list-style: none; margin: 0; padding: 0; }
 figure { margin: 0; display: grid; gap: 4px; }
