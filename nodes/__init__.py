@@ -1,8 +1,9 @@
 """The ComfyUI nodes: each declares its sockets, calls the library once, and hands the result on.
 
 Read in the order of the flow: `loaders`, `starting`, `telling`, `futures`, `settings`, `contexts`,
-`memory`, `conditioning`, `guidance`, `painting`, `panels`, `book`, `loop`. `host` is the only place
-that talks to ComfyUI's machinery.
+`memory`, `conditioning`, `guidance`, `painting`, `panels`, `book`, `loop`; `editing`, `arranging`,
+`choosing` change a story, `authoring` brings captions from elsewhere. `host` is the only place that
+talks to ComfyUI's machinery.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import (
+    arranging,
+    authoring,
     book,
+    choosing,
     conditioning,
     contexts,
+    editing,
     futures,
     guidance,
     host,
@@ -24,6 +29,7 @@ from . import (
     press,
     settings,
     starting,
+    story_files,
     telling,
     viewing,
 )
@@ -44,6 +50,11 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *guidance.NODES,
     *viewing.NODES,
     *press.NODES,
+    *editing.NODES,
+    *arranging.NODES,
+    *choosing.NODES,
+    *authoring.NODES,
+    *story_files.NODES,
 )
 
 host.register_folders()  # at import, since old hosts never call on_load

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import to_float
 from ..seedstory_core.memory import Plan
+from ..seedstory_core.operations import check_paintable, panel_selection, repainted
 from ..seedstory_core.painter.batches import batches, joined
-from ..seedstory_core.story import attach_image, check_story
+from ..seedstory_core.story import check_story
 from ..seedstory_core.types import Conditioning, Json, PaintSettings, Story
 from . import host, types
 from .conditioning import CATEGORY, panel_size, sizes
@@ -119,6 +120,13 @@ class PaintStory(io.ComfyNode):
                     "stay the same. 0: as many as are worth it and fit. Samplers that draw noise "
                     "on the way, or choose their own steps, always paint one by one.",
                 ),
+                io.String.Input(
+                    "panels",
+                    default="",
+                    optional=True,
+                    tooltip="Empty: as 'repaint' says. Otherwise exactly these are painted anew: "
+                    "numbers and ranges, as in 2, 4-6; -1 is the newest. The LLM is not needed.",
+                ),
             ],
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The painted story."),
@@ -137,15 +145,23 @@ class PaintStory(io.ComfyNode):
         vae: Any,
         detokenizer: EngineHandle,
         repaint: bool,
+        panels: str = "",
         **how: Any,
     ) -> io.NodeOutput:
         check_story(story, detokenizer.engine)
-        indices = [i for i in told(story) if repaint or story.panels[i].image is None]
+        indices = chosen(story, repaint, panels)
         for painted in paint(story, indices, model, vae, detokenizer, **how):
             story = painted
             host.keep_story(story)
         captions = [story.panels[i].caption for i in indices]
         return io.NodeOutput(story, pictures_of(story), ui=host.text_ui(*captions))
+
+
+def chosen(story: Story, repaint: bool, panels: str) -> list[int]:
+    """Indices of the panels to paint."""
+    if panels.strip():
+        return [check_paintable(story, index) for index in panel_selection(story, panels)]
+    return [i for i in told(story) if repaint or story.panels[i].image is None]
 
 
 def pictures_of(story: Story) -> Tensor:
@@ -200,7 +216,7 @@ def paint(
         seeds = [plan.seed_of(index) & MAX_SEED for index in some]
         pictures = _together(model, vae, steers, size, seeds, sampler, reporter)
         for index, seed, picture in zip(some, seeds, pictures, strict=True):
-            story = attach_image(story, index, picture, {**note, "seed": seed})
+            story = repainted(story, index, picture, {**note, "seed": seed})
             yield story
         reporter.next_stage()
 

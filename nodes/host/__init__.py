@@ -4,6 +4,16 @@ Nodes call these functions and never ComfyUI's own. `comfy.*` is imported inside
 importing the pack stays light and touches no device.
 """
 
+from .carrying import (
+    EVERY,
+    FIRST,
+    NONE,
+    carrier,
+    carrier_choices,
+    save_file,
+    save_pictures,
+    workflow_here,
+)
 from .conditioning import patch_model, to_conditioning
 from .controlnet import controlnet_choices, find_controlnet, load_controlnet
 from .display import saved_panels, text_ui
@@ -21,6 +31,8 @@ from .graph import PromptGraph, nothing
 from .guidance import guided_until
 from .keeping import keep_story
 from .latents import empty_latent
+from .library import card_choices, cards_state, characters_folder, script_choices, script_file
+from .loras import NO_LORA, lora_choices, with_lora
 from .pages import font_names, layout_names, story_pages
 from .parking import parking
 from .parts import PRECISIONS, comfy_host
@@ -53,6 +65,10 @@ from .unet import load_painter
 
 __all__ = [
     "BY_ITSELF",
+    "EVERY",
+    "FIRST",
+    "NONE",
+    "NO_LORA",
     "PRECISIONS",
     "PromptGraph",
     "QUANTISED",
@@ -60,6 +76,11 @@ __all__ = [
     "Reporter",
     "SamplerSettings",
     "book_settings",
+    "card_choices",
+    "cards_state",
+    "carrier",
+    "carrier_choices",
+    "characters_folder",
     "comfy_host",
     "controlnet_choices",
     "empty_latent",
@@ -74,11 +95,12 @@ __all__ = [
     "layout_names",
     "load_controlnet",
     "load_painter",
+    "lora_choices",
     "nothing",
     "open_named_world",
+    "page_batch",
     "paint_one",
     "paint_some",
-    "page_batch",
     "parking",
     "patch_model",
     "planned",
@@ -87,19 +109,25 @@ __all__ = [
     "register_folders",
     "register_routes",
     "sampler_names",
+    "save_file",
+    "save_pictures",
     "saved_panels",
     "scheduler_names",
     "schema",
+    "script_choices",
+    "script_file",
     "stories_folder",
     "story_choices",
     "story_folder",
     "story_pages",
+    "story_tree",
     "story_video",
     "template_names",
-    "story_tree",
     "text_ui",
     "to_conditioning",
     "trim_names",
+    "with_lora",
+    "workflow_here",
     "world_choices",
     "worth_at_once",
 ]
