@@ -27,6 +27,18 @@ async function ask(path, query) {
   return answer.json();
 }
 
+// Again and again for a minute: a connection may be down for a while.
+async function insist(action, tries = 20) {
+  for (let left = tries; ; left -= 1) {
+    try {
+      return await action();
+    } catch (error) {
+      if (left <= 1) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+    }
+  }
+}
+
 const keptTree = (folders) => ask("stories", folders.map((folder) => ["folder", folder]));
 
 class View {
@@ -77,13 +89,13 @@ class View {
         for (const [folder, news] of [...this.live]) {
           const { count, message, read } = news;
           if (read === message) continue;
-          news.tree = firstPanels(await keptTree([folder]), count);
+          news.tree = firstPanels(await insist(() => keptTree([folder])), count);
           news.read = message;
         }
         this.draw();
       }
     } catch (error) {
-      console.warn("Story View could not read the story; it tries again with the next panel.", error);
+      console.warn("Story View could not read the story. It tries again with the next panel.", error);
     } finally {
       this.loading = false;
     }
@@ -230,7 +242,8 @@ function onKept(detail) {
 
 // What the server said while the connection was down.
 async function catchUp() {
-  const { messages, newest } = await ask("kept", { client: api.clientId ?? "", after: heard });
+  const query = { client: api.clientId ?? "", after: heard };
+  const { messages, newest } = await insist(() => ask("kept", query));
   heard = newest;
   messages.forEach(onKept);
   views().forEach((view) => view.reload());

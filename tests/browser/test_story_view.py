@@ -42,7 +42,7 @@ def chrome(chromium: str) -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture()
+@pytest.fixture(scope="module")
 def view(comfy: ComfyServer, chrome: Browser) -> Iterator[ViewPage]:
     with front_end(chrome, comfy) as page:
         yield ViewPage(page)

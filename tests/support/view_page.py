@@ -14,7 +14,7 @@ from seedstory_core.story import append
 from seedstory_core.story_store import keep
 from seedstory_core.types import Panel, Story, WorldRef, replace
 
-from .front_end import PATIENCE, FrontEnd
+from .front_end import LISTEN, PATIENCE, FrontEnd
 from .graphs.ui_graph import Graph, Link, Node, ui_form
 from .server import ROOT, ComfyServer
 
@@ -164,9 +164,9 @@ class ViewPage:
 def reload(page: Page) -> None:
     """Load the page anew, as F5 does, and wait until nodes are there."""
     page.reload()
-    page.wait_for_function(
-        f"() => window.app?.graph?._nodes?.some((node) => node.type === '{VIEW}')", timeout=PATIENCE
-    )
+    there = f"() => window.app?.graph?._nodes?.some((node) => node.type === '{VIEW}')"
+    page.wait_for_function(there, timeout=PATIENCE)
+    page.evaluate(LISTEN)
 
 
 def tale(run: str, count: int = 5) -> list[str]:
