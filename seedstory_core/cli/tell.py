@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ..world import World
 from .places import DTYPES, PICTURE_WORLD
 from .progress import Bar
 from .tell_memory import add_options
+from .tell_resume import remember, remembered, words_of
 
 PANELS = 10
 MANY = 1000  # panels beyond this are more likely a slip than a wish
@@ -51,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
     add("--captions", type=Path, metavar="FILE", help="given captions, one a line")
     add("--futures", type=int, metavar="N", help="N stories that begin alike: DIR/future-1...")
     add("--fork-at", type=int, metavar="K", help="panels that all futures share (none)")
+    add("--resume", action="store_true", help="go on in DIR with the options of its run")
     add("--yes", action="store_true", help=f"allow more than {MANY} panels")
     telling = parser.add_argument_group("telling")
     add = telling.add_argument
@@ -80,6 +83,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tell, then paint; 130 when stopped."""
+    words = words_of(args, defaults())
+    if args.resume:
+        words = [*remembered(args.out), *words]
+        args = parsed([f"--out={args.out}", *words, *(["--yes"] if args.yes else [])])
     captions = _captions(args.captions)
     panels = _panel_count(args, len(captions))
     context = None if args.context is None else named(args.context)
@@ -110,20 +117,37 @@ def run(args: argparse.Namespace) -> int:
     run = make(args.out, args.seed) if args.futures is None else Futures(args, make)
     try:
         run.begin(opening_of(world, args), captions)
+        remember(args.out, words)
         run.tell(panels, captions, Bar("Telling", run.missing(panels)))
         if not args.no_paint:
             settings = _with_defaults(settings, world, args)
             run.paint(settings, args.base, Bar("Painting", run.blank), args.at_once)
+        run.pack()
     except (KeyboardInterrupt, SeedStoryError) as stopped:
         kept = run.summary(panels)
         if isinstance(stopped, SeedStoryError):
             if kept:
                 print(kept, file=sys.stderr)
             raise
+        run.pack()
         print(f"\nStopped. {kept or 'Nothing was told yet.'}", file=sys.stderr)
         return STOPPED
+    finally:
+        run.close()
     print(run.ending(PAGE))
     return 0
+
+
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Arguments of this command from the words of a command line, without the command."""
+    parser = argparse.ArgumentParser(prog="seedstory")
+    add_parser(parser.add_subparsers())
+    return parser.parse_args(["tell", *words])
+
+
+def defaults() -> dict[str, Any]:
+    """What every option is where it is not given."""
+    return vars(parsed(["--out=."]))
 
 
 def opening_of(world: World, args: argparse.Namespace) -> Opening:

@@ -127,6 +127,16 @@ class Futures:
         for run in self.runs:
             run.paint(settings, base, bar, at_once)
 
+    def pack(self) -> None:
+        """Leave each story as one file beside its pictures."""
+        for run in self.runs:
+            run.pack()
+
+    def close(self) -> None:
+        """Let others write to the folders again."""
+        for run in self.runs:
+            run.close()
+
     def summary(self, panels: int) -> str:
         """What is kept so far and how to go on; empty before anything is."""
         begun = [run for run in self.runs if run.story.panels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,19 +12,25 @@ from ..book.html import PAGE, write_html
 from ..context import ContextPolicy
 from ..engine import Engine, Order, Route, open_engine
 from ..errors import SeedStoryError
-from ..files import sweep_parts
+from ..files import PART, sweep_parts
 from ..hosts import LocalPart, local_host
+from ..locks import LOCK, folder_lock
 from ..memory import kept_by
 from ..painter import batches, open_painter
 from ..quantised import Format
 from ..sampling import Sampling, describe
 from ..story import attach_image, unpainted
+from ..story_file import SUFFIX, pack_folder
 from ..story_reader import MANIFEST, load_story
 from ..story_store import save_story
 from ..types import Opening, PaintSettings, Story
 from ..world import World
 from .progress import Bar
 from .tell_memory import stays_mapped
+from .tell_resume import OPTIONS
+
+RUNNING = ".telling"  # the lock of a whole run; one save holds `LOCK`
+LOCKS = (LOCK, RUNNING)
 
 
 class Run:
@@ -55,6 +62,7 @@ class Run:
         mapped = stays_mapped(world, device)
         self.engine = engine or open_engine(world, local_host(device, dtype, mapped, form))
         self.story = Story((), world.engine, world.ref, folder.name)
+        self._held = contextlib.ExitStack()
 
     def seed_of(self, index: int) -> int:
         """The seed that tells panel ``index``."""
@@ -81,22 +89,32 @@ class Run:
         self.take_up(fresh, captions)
 
     def take_up(self, fresh: Story, captions: Sequence[str]) -> None:
-        """As `begin`, from a story of one panel."""
+        """As `begin`, from a story of one panel; the folder is this run's alone until `close`."""
+        self._check_free()
+        busy = "Wait until it has ended, or give --out another folder; nothing was changed."
+        self._held.enter_context(folder_lock(self.folder, busy, patience=0, name=RUNNING))
+        sweep_parts(self.folder, below=True)
         if (self.folder / MANIFEST).exists():
             known = load_story(self.folder)
             self._check_same(fresh, known, captions)
-            sweep_parts(self.folder)
             self.story = known
             told = len(known) - 1
             print(f"Going on with {self.folder}: {told} told, {told - self.blank} painted.")
             return
-        others = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
-        if others - {"features", "panels", "characters", PAGE}:
+        self.keep(fresh)
+
+    def _check_free(self) -> None:
+        """Refuse a folder of something else; what a killed run has left is none."""
+        if not self.folder.is_dir() or (self.folder / MANIFEST).exists():
+            return
+        ours = {"features", "panels", "characters", PAGE, OPTIONS}
+        names = {path.name for path in self.folder.iterdir()}
+        others = {name for name in names - ours if name not in LOCKS and not name.endswith(PART)}
+        if others:
             raise SeedStoryError(
                 f"{self.folder} holds other files ({', '.join(sorted(others)[:3])}...). Give --out "
                 "a new or empty folder."
             )
-        self.keep(fresh)
 
     def tell(self, panels: int, captions: Sequence[str], bar: Bar) -> None:
         """Tell up to ``panels`` panels after the opening; each is kept at once."""
@@ -175,6 +193,15 @@ class Run:
         save_story(self.folder, story)
         self.story = story
         write_html(story, self.folder, self.world.notice)
+
+    def pack(self) -> None:
+        """Leave the story as one file beside its pictures."""
+        if self.story.panels:
+            pack_folder(self.folder, self.folder / f"{self.folder.resolve().name}{SUFFIX}")
+
+    def close(self) -> None:
+        """Let others write to the folder again."""
+        self._held.close()
 
     def _check_same(self, fresh: Story, known: Story, captions: Sequence[str]) -> None:
         """Refuse a folder whose story this command would not have told."""

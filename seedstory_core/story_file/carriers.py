@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 import re
 import struct
@@ -176,16 +175,3 @@ def open_any(path: Path) -> Story:
             "EPUB, CBZ or HTML file that was saved with the story inside."
         )
     return story
-
-
-def carried_workflow(path: Path) -> dict[str, Json]:
-    """What ComfyUI put into a PNG: ``prompt`` and ``workflow`` where they are there and sound."""
-    texts = read_png_text(path.read_bytes(), str(path))
-    found: dict[str, Json] = {}
-    for key in ("prompt", "workflow"):
-        with io.StringIO(texts.get(key, "null")) as stream:
-            try:
-                found[key] = json.load(stream)
-            except (ValueError, RecursionError):
-                continue
-    return {key: value for key, value in found.items() if value is not None}

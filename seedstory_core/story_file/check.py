@@ -6,6 +6,7 @@ opens. ``story.schema.json`` says the same for other programs; a test holds the 
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -63,13 +64,10 @@ def check_story(path: Path) -> Report:
     if path.is_dir():
         here = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
         return _report(read_manifest(path), FolderSource(path), here)
-    data = path if path.is_file() else None
-    raw = None if data is None else read_carried(path)
+    raw = read_carried(path) if path.is_file() else None
     if raw is None:
         state = "carries no story" if path.is_file() else "is not there"
         raise SeedStoryError(f"{path} {state}. Expected a story folder or a .seedstory file.")
-    import io
-
     with Archive(io.BytesIO(raw), str(path), len(raw)) as archive:
         source = ArchiveSource(archive)
         manifest = parse_manifest(archive.manifest(MAX_MANIFEST), source.where)

@@ -18,6 +18,7 @@ AttachPicture WorldOpening LoadWorldControlNet EmptyPanelLatent MemoryPlan Block
 SinkContext TellFutures GuidanceUntil StoryView BookSettings PressBook BookPages StoryVideo
 EditCaption RerollPanel InsertPanel RewindStory BranchStory JoinStories RemovePanels ReorderPanels
 GetPanel BestTake AttachBestImage LoadScript ReadScript SaveCharacter LoadCharacter CharacterLoras
+SaveStoryFile LoadStoryFile SaveStoryImages
 """.split()
 STOCK = {"MODEL", "VAE", "IMAGE", "CONDITIONING", "SIGMAS", "NOISE", "INT", "FLOAT", "STRING"}
 STOCK |= {"BOOLEAN", "COMBO", "LATENT", "CONTROL_NET", "VIDEO"}

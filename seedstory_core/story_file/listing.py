@@ -1,0 +1,51 @@
+"""The stories in a folder, from their manifests alone: no feature and no picture is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SeedStoryError
+from ..story_reader import MANIFEST, MAX_MANIFEST, panel_entries, parse_manifest, read_manifest
+from .archive import SUFFIX, Archive
+
+
+@dataclass(frozen=True)
+class Line:
+    """One story of a list: its folder or file, and what it is in a few words."""
+
+    path: Path
+    summary: str
+
+
+def kept_stories(root: Path) -> list[Line]:
+    """Story folders and story files directly in ``root``, newest first; damaged ones say so."""
+    found = []
+    for path in root.iterdir():
+        manifest = path / MANIFEST
+        if manifest.is_file():
+            found.append((manifest.stat().st_mtime_ns, path))
+        elif path.is_file() and path.suffix.lower() == SUFFIX:
+            found.append((path.stat().st_mtime_ns, path))
+    return [Line(path, _summary(path)) for _, path in sorted(found, reverse=True)]
+
+
+def _summary(path: Path) -> str:
+    try:
+        data = read_manifest(path) if path.is_dir() else _manifest(path)
+        entries = panel_entries(data, path)
+        painted = sum(entry.get("image") is not None for entry in entries)
+        state = "open" if data.get("closing") is None else "ended"
+        return f"{len(entries)} panels, {painted} with a picture, {state}; world {_world(data)}"
+    except SeedStoryError as error:
+        return f"cannot be read: {error}"
+
+
+def _world(data: object) -> str:
+    world = data.get("world") if hasattr(data, "get") else None  # type: ignore[union-attr]
+    return str(world.get("name")) if isinstance(world, dict) else "unknown"
+
+
+def _manifest(path: Path) -> dict:
+    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
+        return dict(parse_manifest(archive.manifest(MAX_MANIFEST), str(path)))
