@@ -153,12 +153,12 @@ def test_editing_the_opening_keeps_its_picture_and_features(
 
 def test_texts_are_rerolled_alone(engine: SeedStoryEngine, story: Story) -> None:
     old = story.panels[2]
-    made = {seed: reroll_text(engine, story, 2, seed).panels[2] for seed in range(70, 76)}
-    seed, new = next((s, p) for s, p in made.items() if p.caption != old.caption)
-    assert new.seed == seed and new.origin == "told"
+    wild = replace(DRAWN, picker=Nucleus(4.0, 1.0), max_caption_tokens=12)
+    new = reroll_text(engine, story, 2, 77, sampling=wild).panels[2]
+    assert new.caption != old.caption and new.seed == 77 and new.origin == "told"
     assert new.features[SPACE] is old.features[SPACE] and new.image is old.image
     assert new.provenance["paint"] == old.provenance["paint"]
-    whole = reroll_panel(engine, story, 2, seed).panels[2]
+    whole = reroll_panel(engine, story, 2, 77, sampling=wild).panels[2]
     assert (whole.caption, whole.token_ids) == (new.caption, new.token_ids)
     assert whole.image is None and whole.features[SPACE] is not old.features[SPACE]
 
