@@ -12,6 +12,8 @@ SOUND_COLOUR, SOUND_HALO = "#b3261e", "#ffffff"
 SOUND_ANGLE, SOUND_SIZE = 8.0, 2.6
 EDGES = 72  # corners of an oval
 ROUND = 2.6  # exponent of the superellipse: between an oval (2) and a box
+#: Share of an oval's radius by which bumps stand out of it, and how many there are.
+BUMPS = {"thought": (0.08, 11), "shout": (0.22, 19)}
 WIDEST = 0.46  # of the picture, for text in a balloon placed by rule
 REACH = 0.5  # of the way to its aim that a tail goes
 
@@ -65,7 +67,8 @@ def _measure(
         boxed = balloon.kind == "narration"
         extra = (1.0, 1.0) if boxed else (1.22, 1.28)
         pad = size * 0.6
-        half = ((wide / 2) * extra[0] + pad, (high / 2) * extra[1] + pad * 0.7)
+        out = 1 + BUMPS.get(balloon.kind, (0.0, 0))[0]
+        half = (out * (wide / 2 * extra[0] + pad), out * (high / 2 * extra[1] + pad * 0.7))
         if half[1] * 2 <= frame.h * 0.5 and half[0] * 2 <= frame.w * 0.98:
             break
         size *= 0.92
@@ -87,21 +90,21 @@ def _outline(kind: str, middle: Point, half: Point, aim: Point) -> list[Step]:
     if kind == "narration":
         box = Rect(middle[0] - half[0], middle[1] - half[1], 2 * half[0], 2 * half[1])
         return [Shape(box.corners, "#fff8dc", INK, 1.0)]
+    oval = _oval(middle, half, *BUMPS.get(kind, (0.0, 0)))
     if kind == "thought":
-        return [Shape(_oval(middle, half, 0.08, 11), PAPER, INK, 1.1), *_puffs(middle, half, aim)]
-    spikes = (0.22, 19) if kind == "shout" else (0.0, 0)
-    return [Shape(_with_tail(_oval(middle, half, *spikes), middle, aim), PAPER, INK, 1.2)]
+        return [Shape(oval, PAPER, INK, 1.1), *_puffs(middle, half, aim)]
+    return [Shape(_with_tail(oval, middle, aim), PAPER, INK, 1.2)]
 
 
 def _oval(middle: Point, half: Point, bumps: float = 0.0, count: int = 0) -> tuple[Point, ...]:
-    """A superellipse; ``count`` bumps of that share of its radius stand out of it."""
+    """A superellipse whose ``count`` bumps reach out to ``half``."""
     points = []
     edges = max(EDGES, 8 * count)
     for edge in range(edges):
         angle = 2 * pi * edge / edges
         c, s = cos(angle), sin(angle)
         radius = (abs(c) ** ROUND + abs(s) ** ROUND) ** (-1 / ROUND)
-        radius *= 1 + bumps * abs(sin(count * angle / 2))
+        radius *= (1 + bumps * abs(sin(count * angle / 2))) / (1 + bumps)
         points.append((middle[0] + half[0] * radius * c, middle[1] + half[1] * radius * s))
     return tuple(points)
 

@@ -59,8 +59,8 @@ def fitted(
 
     A text that is cut ends in an ellipsis, and what is left begins with one.
     """
-    lines = setter.lines(text, width, size)
     room = max(1, int(height / (size * LEADING) + 1e-6))
+    lines = setter.lines(text, width, size, most=room + 1)
     if len(lines) <= room:
         return lines, ""
     kept = lines[:room]
@@ -95,10 +95,11 @@ def spread_text(plan: Plan, text: str, centred: bool = False) -> list[Sheet]:
     width = min(plan.live.w, size * MEASURE * 0.62)
     box = Rect(plan.live.x + (plan.live.w - width) / 2, plan.live.y, width, plan.live.h)
     for shrink in SHRINKS:
-        if height_of(len(plan.setter.lines(text, width, size * shrink)), size * shrink) <= box.h:
+        room = int(box.h / (size * shrink * LEADING))
+        if len(plan.setter.lines(text, width, size * shrink, most=room + 1)) <= room:
             size *= shrink
             break
-    alone = centred and len(plan.setter.lines(text, width, size)) == 1
+    alone = centred and len(plan.setter.lines(text, width, size, most=2)) == 1
     sheets = []
     while text:
         lines, text = fitted(plan.setter, text, width, box.h, size)

@@ -157,11 +157,15 @@ class Typesetter:
     def width(self, line: str, size: float) -> float:
         return self.ruler.width(line) * size / RULER
 
-    def lines(self, text: str, width: float, size: float) -> list[str]:
-        """``text`` in lines no longer than ``width``; none for an empty text."""
+    def lines(self, text: str, width: float, size: float, most: int = 0) -> list[str]:
+        """``text`` in lines no longer than ``width``; none for an empty text.
+
+        Args:
+            most: break no more lines than this, the last of them cut; 0: all of the text.
+        """
         if not text:
             return []
-        return self.ruler.wrap(text, max(width, size) * RULER / size, most=len(text) + 1)
+        return self.ruler.wrap(text, max(width, size) * RULER / size, most or len(text) + 1)
 
     def block(
         self,
