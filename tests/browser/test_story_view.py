@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 from support.front_end import browser, front_end
-from support.server import ComfyServer
+from support.server import PACK, ComfyServer
 from support.view_page import (
     WATCH,
     ViewPage,
@@ -27,6 +27,7 @@ from support.view_page import (
 pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 
 WORLD = "picture-world"
+LONG = 12  # panels, so that the line can be cut while they are told
 HOSTILE = (
     "<img src=x onerror='window.stung = 1'>",
     "<script>window.stung = 2</script></figcaption></figure></ol>",
@@ -72,7 +73,8 @@ def test_it_grows_while_the_story_is_told_and_goes_on_from_the_pick(
     assert view.front.run() == ""
     grown = view.page.evaluate("() => window.grown")
     live = grown[: grown.index("executed")]
-    assert {2, 3, 4} <= set(live) and live == sorted(live), f"one by one, before the end: {grown}"
+    between = [count for count in live if 1 < count < 5]
+    assert len(between) > 1 and live == sorted(live), f"one by one, before the end: {grown}"
     assert len(view.page.evaluate("() => window.words")) > 3, "words appear as they are told"
     assert grown[-1] == "execution_success"
     told = view.panels()
@@ -132,21 +134,40 @@ def test_a_hundred_panels_load_few_pictures(view: ViewPage, comfy: ComfyServer) 
 
 
 def test_a_dropped_connection_loses_nothing(view: ViewPage, comfy: ComfyServer) -> None:
-    view.open(telling(comfy, "dropped", 5, WORLD))
+    view.open(telling(comfy, "dropped", LONG, WORLD))
     page = view.page
     page.evaluate("() => { app.queuePrompt(0, 1); }")
     view.wait(2)  # the first told panel is seen, and then the line is cut
     page.context.set_offline(True)
     page.evaluate("() => app.api.socket.close()")
     deadline = time.monotonic() + 300
-    while len(kept_captions(comfy, "dropped")) < 7 and time.monotonic() < deadline:
+    while len(kept_captions(comfy, "dropped")) < LONG + 2 and time.monotonic() < deadline:
         time.sleep(1)
-    assert len(kept_captions(comfy, "dropped")) == 7, "told to its end, and on disk"
-    seen = len(view.panels())
-    assert 2 <= seen < 7, "nothing came through"
+    assert len(kept_captions(comfy, "dropped")) == LONG + 2, "told to its end, and on disk"
+    assert 2 <= len(view.panels()) < LONG + 2, "nothing came through"
     page.context.set_offline(False)
-    view.wait(7)
+    view.wait(LONG + 2)
     assert view.panels() == numbered(kept_captions(comfy, "dropped"))
+
+
+def test_trees_that_cannot_be_do_no_harm(view: ViewPage) -> None:
+    rows = view.page.evaluate(
+        """async (pack) => {
+        const { Tree } = await import(`/extensions/${pack}/lib/tree.js`);
+        const panel = (uid, parent) => ({ uid, parent, number: 0, caption: uid, image: null });
+        const rows = (panels, tips) => new Tree({ panels, branches: tips.map((tip) => ({ tip })) })
+            .rows().map((row) => row.panels.map(({ uid }) => uid).join(''));
+        return [
+            rows([panel('a', ''), panel('b', 'a'), panel('c', 'b'), panel('x', 'a')], ['c', 'x']),
+            rows([panel('a', 'b'), panel('b', 'a')], ['b']),
+            rows([panel('a', 'a')], ['a', 'nobody']),
+            rows([panel('b', 'lost')], ['b']),
+            rows([], []),
+        ];
+    }""",
+        PACK,
+    )
+    assert rows == [["a", "bc", "x"], [], [], ["b"], []]
 
 
 def kept_captions(comfy: ComfyServer, run: str) -> list[str]:
