@@ -45,7 +45,7 @@ export function relation(view, id, alone) {
   const all = [...places()];
   const mine = all.find((place) => place.at(-1) === view);
   const other = all.find((place) => place.map((node) => node.id).join(":") === String(id));
-  if (!mine || !other) return null;
+  if (!mine || !other?.at(-1).comfyClass?.startsWith("SeedStory_")) return null;
   let depth = 0;
   while (mine[depth] === other[depth] && depth < mine.length - 1) depth += 1;
   const [here, there] = [mine[depth], other[depth]];
