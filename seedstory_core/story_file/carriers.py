@@ -125,9 +125,14 @@ def _from_zip(path: Path) -> bytes | None:
 
 
 def _from_pdf(path: Path) -> bytes | None:
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
-
+    try:
+        from pypdf import PdfReader
+        from pypdf.errors import PyPdfError
+    except ImportError as error:
+        raise SeedStoryError(
+            f"Reading the story inside {path} needs pypdf: pip install pypdf. Its .seedstory, EPUB "
+            "or PNG file can be opened without."
+        ) from error
     try:
         attachments = PdfReader(path).attachments
         found = attachments.get(ATTACHMENT) or []
