@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PIL import ImageColor
+from PIL import Image, ImageColor
+from torch import Tensor
 
 from ..book.fonts import Face
 from ..book.text import Setter, right_to_left
 from ..files import atomic_path
-from ..images import to_pil
+from ..images import enlarge, pixel_size, to_pil
 from ..types import Progress, no_progress
 from .extras import need
 from .sheets import PAPER, Book, Picture, Rect, Shape, Sheet, Words
@@ -22,6 +23,7 @@ from .sheets import PAPER, Book, Picture, Rect, Shape, Sheet, Words
 ATTACHMENT = "story.seedstory"
 MIME = "application/vnd.seedstory+zip"
 SHARP = 256  # pixels; smaller pictures are mostly pixel art
+CRISP = 1200  # pixels to which pixel art grows at least, since viewers blur what they enlarge
 
 
 def write_pdf(
@@ -86,7 +88,7 @@ class PdfMaker:
         over, (width, height) = self.book.paper.over, self.size
         page = self.pdf.pages[self.pdf.page]
         # fpdf2 has no call for these; it writes every attribute of a page into the page's entry
-        page.bleed_box = f"[0 0 {width:.2f} {height:.2f}]"
+        page.media_box = page.bleed_box = f"[0 0 {width:.2f} {height:.2f}]"
         page.trim_box = f"[{over:.2f} {over:.2f} {width - over:.2f} {height - over:.2f}]"
         for step in sheet.steps:
             if isinstance(step, Picture):
@@ -113,7 +115,7 @@ class PdfMaker:
         whole, frame = self._moved(step.whole), self._moved(step.frame)
         with self.pdf.rect_clip(frame.x, frame.y, frame.w, frame.h):
             self.pdf.image(
-                to_pil(panel.image),
+                _crisp(panel.image),
                 whole.x,
                 whole.y,
                 whole.w,
@@ -164,3 +166,11 @@ class PdfMaker:
             self.pdf.set_xy(x, y - 0.8 * step.size)  # a cell's base line is at 0.5 h + 0.3 size
             self.pdf.cell(wide, step.size, run)
             x += wide
+
+
+def _crisp(image: Tensor) -> Image.Image:
+    """A picture as it is embedded: pixel art grows by a whole factor, others stay as they are."""
+    longer = max(image.shape[:2])
+    if longer >= CRISP or (longer > SHARP and pixel_size(image) == 1):
+        return to_pil(image)
+    return to_pil(enlarge(image, -(-CRISP // longer)))
