@@ -18,12 +18,13 @@ from typing import Any
 from ..errors import SeedStoryError
 from ..files import human
 from ..story import check_caption, check_text
+from ..story_reader import MAX_PANELS
 
-MAX_BYTES = 4 << 20  # of a script; a thousand captions of 4,000 letters
-MAX_CAPTIONS = 1000
+MAX_BYTES = 4 << 20  # of a script; ten thousand captions of 400 letters
+MAX_CAPTIONS = MAX_PANELS - 1  # behind an opening
 MAX_LETTERS = 4000  # of a caption: more than any model here reads at once
 AUTO = "auto"
-SUFFIXES = {".txt": AUTO, ".md": "markdown", ".markdown": "markdown", ".json": "json"}
+SUFFIXES = {".txt": "lines", ".md": "markdown", ".markdown": "markdown", ".json": "json"}
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -75,8 +76,8 @@ def read_script(text: str, form: str = AUTO) -> Script:
         )
     if len(found.captions) > MAX_CAPTIONS:
         raise SeedStoryError(
-            f"The script has {len(found.captions)} captions; at most {MAX_CAPTIONS} are told at "
-            "once. Split it, and go on from the story that the first part made."
+            f"The script has {len(found.captions)} captions; a story has at most "
+            f"{MAX_CAPTIONS} behind its opening. Split it into several stories."
         )
     captions = tuple(checked(caption, n) for n, caption in enumerate(found.captions, start=1))
     headings = found.headings or ("",) * len(captions)

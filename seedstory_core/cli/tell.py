@@ -50,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
     add("--image", type=Path, metavar="P", help="picture to begin with, instead of an opening's")
     add("--text", metavar="T", help="sentence to begin with, instead of an opening's")
     add("--panels", type=int, metavar="N", help=f"panels after the opening ({PANELS})")
-    add("--captions", type=Path, metavar="FILE", help="given captions, one a line")
+    add("--captions", type=Path, metavar="FILE", help="a script: captions, one a line, or .md, .json")
     add("--futures", type=int, metavar="N", help="N stories that begin alike: DIR/future-1...")
     add("--fork-at", type=int, metavar="K", help="panels that all futures share (none)")
     add("--resume", action="store_true", help="go on in DIR with the options of its run")
@@ -207,18 +207,18 @@ def _with_defaults(
 
 
 def _captions(path: Path | None) -> list[str]:
+    """A script's captions; what its suffix says is how it is written."""
     if path is None:
         return []
+    from ..author.scripts import AUTO, SUFFIXES, read_script
+
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SeedStoryError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
     except OSError as error:
         raise SeedStoryError(f"The captions {path} cannot be read ({error}).") from error
-    captions = [line.strip() for line in lines if line.strip()]
-    if not captions:
-        raise SeedStoryError(f"{path} has no caption: write one a line.")
-    return captions
+    return list(read_script(text, SUFFIXES.get(path.suffix.lower(), AUTO)).captions)
 
 
 def _panel_count(args: argparse.Namespace, captions: int) -> int:

@@ -90,7 +90,7 @@ def test_lines_are_taken_word_for_word() -> None:
         ("One \u202eeno.", "auto", r"U\+202E"),
         ("half \ud800", "auto", "not valid Unicode"),
         ("word " * 10_000, "auto", "Caption 1 .* has 10000 words .* at most 4000 letters"),
-        ("One.\n" * 1001, "auto", "has 1001 captions; at most 1000"),
+        ("One.\n" * 10_000, "auto", "has 10000 captions; a story has at most 9999"),
         ("x" * (5 << 20), "auto", "at most 4.0 MB"),
         ("{", "json", "not valid JSON"),
         ("[" * 100_000, "json", "not valid JSON"),
@@ -111,7 +111,7 @@ def test_a_thousand_captions_are_read() -> None:
     assert len(read_script("One.\n" * 1000).captions) == 1000
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["lines", "markdown", "json"])
 def test_files_say_their_format_by_their_suffix(tmp_path: Path, form: str) -> None:
     name = {"markdown": "a.md", "json": "a.JSON"}.get(form, "a.txt")
     (tmp_path / name).write_text(WRITTEN[form], encoding="utf-8")
