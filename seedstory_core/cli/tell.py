@@ -50,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
     add("--image", type=Path, metavar="P", help="picture to begin with, instead of an opening's")
     add("--text", metavar="T", help="sentence to begin with, instead of an opening's")
     add("--panels", type=int, metavar="N", help=f"panels after the opening ({PANELS})")
-    add("--captions", type=Path, metavar="FILE", help="a script: captions, one a line, or .md, .json")
+    add("--captions", type=Path, metavar="FILE", help="a script: one caption a line, .md, .json")
     add("--futures", type=int, metavar="N", help="N stories that begin alike: DIR/future-1...")
     add("--fork-at", type=int, metavar="K", help="panels that all futures share (none)")
     add("--resume", action="store_true", help="go on in DIR with the options of its run")
