@@ -52,6 +52,11 @@ def save(**more: Any) -> dict[str, Any]:
     return node("SaveCharacter", **how | {"replace": False} | more)
 
 
+def shown(value: list[Any]) -> dict[str, Any]:
+    """An output node for text: it keeps the card ``Shown`` with it as its phrase."""
+    return save(name="Shown", phrase=value, replace=True)
+
+
 def test_a_script_file_becomes_an_illustrated_story(
     executor: Executor, pack: ModuleType, folders: Path
 ) -> None:
@@ -78,9 +83,9 @@ def test_a_script_file_becomes_an_illustrated_story(
 
 
 def test_looks_of_cards_are_put_in(executor: Executor, folders: Path) -> None:
-    executor.run({"1": save(), "2": node(".PreviewAny", source=["1", 0])})
+    executor.run({"1": save()})
     assert (folders / "user" / "seedstory" / "characters" / "Mila" / "card.json").is_file()
-    prompt = {"1": read(text=SCRIPT, characters="Mila"), "2": node(".PreviewAny", source=["1", 0])}
+    prompt = {"1": read(text=SCRIPT, characters="Mila"), "2": shown(["1", 0])}
     executor.run(prompt)
     assert executor.outputs["1"]["seedstory_text"] == [
         "It meets Mila, a girl in red.", "Mila runs.",
@@ -97,11 +102,11 @@ def test_a_card_is_loaded_with_its_picture(executor: Executor) -> None:
         {
             "3": node("LoadCharacter", card="Mila"),
             "4": node(".PreviewImage", images=["3", 3]),
-            "5": node(".PreviewAny", source=["3", 2]),
+            "5": shown(["3", 2]),
         }
     )
     assert len(executor.outputs["4"]["images"]) == 1
-    assert executor.outputs["5"]["text"] == ("a girl in red",)
+    assert executor.outputs["5"]["seedstory_text"] == ["Shown, a girl in red"]
 
 
 def test_characters_loras_are_laid_on(

@@ -101,8 +101,8 @@ def test_later_panels_are_told_anew_and_kept_one_by_one(
     executor: Executor, pack: ModuleType, tmp_path: Path
 ) -> None:
     change = edit(pack, "EditCaption", panel=1, caption="He ran.", later="tell")
-    assert len(run(executor, told(pack) | {"6": change})) == 4
-    (new,) = [s for name, s in kept(pack, tmp_path).items() if name != "tale"]
+    assert len(run(executor, told(pack, run="later") | {"6": change})) == 4
+    (new,) = [s for name, s in kept(pack, tmp_path).items() if name != "later"]
     assert [p.provenance["edits"][0]["op"] for p in new.panels[1:]] == [
         "edit_caption", "retell", "retell",
     ]  # fmt: skip
