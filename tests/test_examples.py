@@ -8,6 +8,7 @@ import pytest
 from support.prompts import NAMES, api_prompt
 from support.server import ROOT
 
+from seedstory_core.author import read_script
 from seedstory_core.cli.tell import PANELS
 from seedstory_core.picture_world.reading import CaptionReader
 from seedstory_core.world import load_world
@@ -32,10 +33,13 @@ def test_it_uses_the_shipped_world(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_its_captions_make_a_story(name: str) -> None:
     reader = CaptionReader()
-    captions = [inputs["text"] for inputs in nodes(name, "SeedStory_StartStory")]
-    for inputs in nodes(name, "SeedStory_TellStory"):
-        captions += inputs["captions"].splitlines()
-    captions += [inputs["caption"] for inputs in nodes(name, "SeedStory_IllustrateCaption")]
+    texts = [inputs["text"] for inputs in nodes(name, "SeedStory_StartStory")]
+    texts += [inputs["captions"] for inputs in nodes(name, "SeedStory_TellStory")]
+    given = ("SeedStory_IllustrateCaption", "SeedStory_EditCaption")
+    texts += [inputs["caption"] for inputs in nodes(name, *given)]
+    captions = [line for text in texts if isinstance(text, str) for line in text.splitlines()]
+    for inputs in nodes(name, "SeedStory_ReadScript"):
+        captions += read_script(inputs["text"]).captions
     for caption in captions:
         reading = reader.read(caption)
         assert reading.grammatical and reading.scene and not reading.problems, (caption, reading)

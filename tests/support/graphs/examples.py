@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import parts
+from .editing import ANY_AUTHOR, EDIT_AND_REROLL
 from .notes import note
 from .parts import LLM, LOAD, VISION
 from .ui_graph import Graph, Group, Link, Node
@@ -338,4 +339,6 @@ EXAMPLES = (
     TWO_FUTURES,
     FASTER_PAINTING,
     FEW_STEPS,
+    EDIT_AND_REROLL,
+    ANY_AUTHOR,
 )

@@ -1,0 +1,108 @@
+"""Example workflows that change a story, or bring its captions from elsewhere."""
+
+from __future__ import annotations
+
+from . import parts
+from .notes import note
+from .parts import DETOKENIZER, LLM, LOAD, OPENING, PAINTING
+from .ui_graph import Graph, Group, Link, Node
+
+EDITED = "Mila gives the kite to Bruno, who smiles."
+SCRIPT = f"""# The kite
+
+## The meadow
+{OPENING}
+
+## Found
+Mila spots a kite in the meadow.
+
+## Taken
+She takes the kite and smiles.
+
+## Given
+{EDITED}
+"""
+
+EDIT_AND_REROLL = Graph(
+    "09-edit-and-reroll",
+    "Edit a caption, re-roll a panel",
+    note("09-edit-and-reroll"),
+    (
+        *parts.load(),
+        parts.start("edit-and-reroll"),
+        parts.tell_story(1, panels=4),
+        parts.paint(Link("tell"), 2),
+        Node(
+            "edit",
+            "SeedStory_EditCaption",
+            3,
+            {"story": Link("paint"), "llm": LLM, "panel": 2, "caption": EDITED},
+        ),
+        Node("sampling", "SeedStory_Sampling", 3, {"temperature": 0.9}),
+        Node(
+            "reroll",
+            "SeedStory_RerollPanel",
+            4,
+            {
+                "story": Link("edit"),
+                "llm": LLM,
+                "panel": 4,
+                "seed": 7,
+                "sampling": Link("sampling"),
+            },
+        ),
+        Node(
+            "again",
+            "SeedStory_PaintStory",
+            5,
+            {
+                "story": Link("reroll"),
+                "model": Link("painter", 0),
+                "vae": Link("painter", 1),
+                "detokenizer": DETOKENIZER,
+                **PAINTING,
+            },
+        ),
+        parts.show(Link("again"), 6),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint", ("paint",)),
+        Group("4 · Change panel 2", ("edit", "sampling")),
+        Group("5 · Tell panel 4 anew", ("reroll",)),
+        Group("6 · Paint what is new", ("again",)),
+        Group("7 · Read", ("show",)),
+    ),
+)
+
+ANY_AUTHOR = Graph(
+    "10-any-author",
+    "Any author: a script becomes a picture story",
+    note("10-any-author"),
+    (
+        *parts.load(),
+        Node("read", "SeedStory_ReadScript", 1, {"text": SCRIPT, "first_is_opening": True}),
+        Node(
+            "start",
+            "SeedStory_StartStory",
+            2,
+            {
+                "vision": Link("world", 1),
+                "text": Link("read", 1),
+                "run": Link("read", 2),
+                "image": Link("picture"),
+            },
+        ),
+        parts.tell_story(2, captions=Link("read", 0)),
+        parts.paint(Link("tell"), 3),
+        parts.show(Link("paint"), 4),
+    ),
+    (
+        LOAD,
+        Group("2 · The script", ("read",)),
+        Group("3 · Illustrate it", ("start", "tell")),
+        Group("4 · Paint", ("paint",)),
+        Group("5 · Read", ("show",)),
+    ),
+)
