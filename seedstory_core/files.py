@@ -128,7 +128,7 @@ def sweep_parts(folder: Path, below: bool = False) -> list[Path]:
     """
     pattern = f"**/.*{PART}" if below else f".*{PART}"
     stale = sorted(folder.glob(pattern)) if folder.is_dir() else []
-    for part in stale:
+    for part in filter(Path.is_file, stale):
         part.unlink(missing_ok=True)
     return stale
 

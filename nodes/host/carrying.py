@@ -62,7 +62,8 @@ def save_pictures(
 
 def _shown(path: Path) -> dict[str, str]:
     place = path.parent.relative_to(Path(folder_paths.get_output_directory()).resolve())
-    return {"filename": path.name, "subfolder": place.as_posix().strip("."), "type": "output"}
+    subfolder = "" if place == Path(".") else place.as_posix()
+    return {"filename": path.name, "subfolder": subfolder, "type": "output"}
 
 
 def _new_file(prefix: str, ending: str, write: Callable[[Path], object]) -> Path:

@@ -85,8 +85,9 @@ def run(args: argparse.Namespace) -> int:
     """Tell, then paint; 130 when stopped."""
     words = words_of(args, defaults())
     if args.resume:
-        words = [*remembered(args.out), *words]
-        args = parsed([f"--out={args.out}", *words, *(["--yes"] if args.yes else [])])
+        out, plan = args.out, args.plan
+        args = parsed([f"--out={out}", *remembered(out), *words])
+        args.plan, words = plan, words_of(args, defaults())
     captions = _captions(args.captions)
     panels = _panel_count(args, len(captions))
     context = None if args.context is None else named(args.context)

@@ -13,7 +13,7 @@ from ..files import atomic_write_json
 
 OPTIONS = "tell.json"
 MAX_OPTIONS = 1 << 20  # bytes; a command is a few hundred
-_ONCE = {"command", "verbose", "out", "resume", "plan", "yes"}  # of one command, not of its run
+_ONCE = {"command", "verbose", "out", "resume", "plan"}  # of one command, not of its run
 
 
 def words_of(args: argparse.Namespace, defaults: Mapping[str, Any]) -> list[str]:

@@ -35,6 +35,8 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runtim
 class ArchiveWriter:
     """Members in the order they are added; equal members make equal bytes, on every system.
 
+    A context manager: its table of contents, without which it is no archive, comes at the end.
+
     Args:
         file: opened for writing, at its beginning.
     """
@@ -49,9 +51,19 @@ class ArchiveWriter:
         info.external_attr = (stat.S_IFREG | 0o644) << 16
         self._zip.writestr(info, data, zipfile.ZIP_STORED)
 
-    def close(self) -> None:
-        """Write the table of contents, without which the file is no archive."""
-        self._zip.close()
+    def __enter__(self) -> ArchiveWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._zip.close()
+        else:
+            self._zip.fp = None  # or it would write on when it is collected
 
 
 class Archive:

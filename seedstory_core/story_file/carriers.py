@@ -30,6 +30,8 @@ MAX_CARRIED = 96 << 20
 MAX_CARRIER = 2 << 30  # bytes of a file that is searched
 CHUNK_TYPE = b"stRy"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+#: What pypdf raises, beside its own errors, where a PDF is not as it expects.
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError)
 _ZIP, _PDF = b"PK\x03\x04", b"%PDF-"
 _DATA_URL = re.compile(rb"data:" + re.escape(MEDIA_TYPE.encode()) + rb";base64,([A-Za-z0-9+/=\s]*)")
 
@@ -136,7 +138,7 @@ def _from_pdf(path: Path) -> bytes | None:
     try:
         attachments = PdfReader(path).attachments
         found = attachments.get(ATTACHMENT) or []
-    except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+    except (PyPdfError, *_UNREADABLE) as error:
         raise SeedStoryError(
             f"{path} is a PDF that cannot be read, or is damaged ({error}). Get another copy of it."
         ) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import SeedStoryError
 from ..story_reader import MANIFEST, MAX_MANIFEST, panel_entries, parse_manifest, read_manifest
@@ -41,11 +43,11 @@ def _summary(path: Path) -> str:
         return f"cannot be read: {error}"
 
 
-def _world(data: object) -> str:
-    world = data.get("world") if hasattr(data, "get") else None  # type: ignore[union-attr]
+def _world(data: Mapping[str, Any]) -> str:
+    world = data.get("world")
     return str(world.get("name")) if isinstance(world, dict) else "unknown"
 
 
-def _manifest(path: Path) -> dict:
+def _manifest(path: Path) -> Mapping[str, Any]:
     with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
-        return dict(parse_manifest(archive.manifest(MAX_MANIFEST), str(path)))
+        return parse_manifest(archive.manifest(MAX_MANIFEST), str(path))

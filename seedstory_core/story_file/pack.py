@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def pack_story(story: Story) -> bytes:
         SeedStoryError: more panels than a story may have.
     """
     buffer = io.BytesIO()
-    _write(story, ArchiveWriter(buffer))
+    with ArchiveWriter(buffer) as archive:
+        _write(story, archive)
     return buffer.getvalue()
 
 
@@ -48,14 +50,14 @@ def save_story_file(story: Story, path: Path) -> Path:
         SeedStoryError: the disk is full or read-only; a file that was there is as it was.
     """
     with writable(path), atomic_path(path) as part, open(part, "wb") as file:
-        _write(story, ArchiveWriter(file))
+        with ArchiveWriter(file) as archive:
+            _write(story, archive)
     return path
 
 
 def _write(story: Story, archive: ArchiveWriter) -> None:
     data = save_parts(story, _ArchiveSink(archive))
     archive.add(MANIFEST, json_bytes(data))
-    archive.close()
 
 
 def pack_folder(folder: Path, path: Path) -> Path:
@@ -65,7 +67,8 @@ def pack_folder(folder: Path, path: Path) -> Path:
         SeedStoryError: no story, a file it names is missing or leads out of the folder, or the
             disk is full or read-only; a file that was at ``path`` is as it was.
     """
-    if (folder / LOCK).exists():  # a folder somebody writes to: never between two panels' files
+    # a folder that may be written to right now: never between the files of a panel
+    if (folder / LOCK).exists() and os.access(folder / LOCK, os.W_OK):
         with folder_lock(folder):
             return _pack_folder(folder, path)
     return _pack_folder(folder, path)
@@ -82,12 +85,10 @@ def _pack_folder(folder: Path, path: Path) -> Path:
             f"{', '.join(lacking[:3])}. Restore them from a copy."
         )
     with writable(path), atomic_path(path, sum(f.stat().st_size for f in files.values())) as part:
-        with open(part, "wb") as out:
-            archive = ArchiveWriter(out)
+        with open(part, "wb") as out, ArchiveWriter(out) as archive:
             for name, file in files.items():
                 archive.add(name, file.read_bytes())
             archive.add(MANIFEST, raw)
-            archive.close()
     return path
 
 

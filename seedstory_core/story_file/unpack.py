@@ -21,7 +21,6 @@ from ..story_reader import (
     MANIFEST,
     MAX_FEATURES,
     MAX_MANIFEST,
-    load_story,
     parse_manifest,
     story_of,
 )
@@ -40,7 +39,7 @@ class ArchiveSource:
 
     def features(self, relative: str, what: str) -> dict[str, Tensor]:
         """``{space: tensor}`` of one member."""
-        data = self._read(relative, MAX_FEATURES, f"features of {what}")
+        data = self.read(relative, MAX_FEATURES, f"features of {what}")
         try:
             features = safetensors_of(data)
         except (SafetensorError, ValueError, KeyError) as error:
@@ -52,10 +51,11 @@ class ArchiveSource:
 
     def picture(self, relative: str) -> Tensor:
         """uint8 [H, W, 3]."""
-        data = self._read(relative, MAX_FILE, "picture")
+        data = self.read(relative, MAX_FILE, "picture")
         return decode_picture(data, f"{relative} in {self.archive.where}")
 
-    def _read(self, relative: str, most: int, what: str) -> bytes:
+    def read(self, relative: str, most: int, what: str) -> bytes:
+        """The bytes of one member; ``what`` it is, for the message when it is missing."""
         data = self.archive.read(relative, most)
         if data is None:
             raise SeedStoryError(
@@ -93,8 +93,8 @@ def _story(archive: Archive) -> Story:
 def unpack_story_file(path: Path, folder: Path) -> Story:
     """Unpack into a new ``folder``, which then is a story folder; whole or not at all.
 
-    Only what ``story.json`` names is unpacked, byte for byte, and it is read before the folder
-    takes its name: a file that means harm leaves nothing.
+    Everything is read first, so that a file that means harm leaves nothing; what ``story.json``
+    names is then unpacked byte for byte, and nothing else.
 
     Raises:
         SeedStoryError: as `open_story_file`; or ``folder`` is there already; or the disk is full
@@ -106,18 +106,18 @@ def unpack_story_file(path: Path, folder: Path) -> Story:
         raise SeedStoryError(f"There is no story file at {path}. Check the path.")
     require_space(folder, path.stat().st_size, "Unpacking the story")
     making = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PART}")
-    with writable(folder), disk_guard(folder):
-        try:
-            making.mkdir(parents=True)
-            with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
+    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
+        story = _story(archive)
+        with writable(folder), disk_guard(folder):
+            try:
+                making.mkdir(parents=True)
                 _unpack(archive, making)
-            story = load_story(making)
-            if folder.exists():
-                folder.rmdir()
-            os.replace(making, folder)
-            sync_folder(folder.parent)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+                if folder.exists():
+                    folder.rmdir()
+                os.replace(making, folder)
+                sync_folder(folder.parent)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
     return story
 
 
@@ -126,7 +126,6 @@ def _unpack(archive: Archive, folder: Path) -> None:
     source = ArchiveSource(archive)
     manifest = parse_manifest(raw, source.where)
     for name in named_files(manifest, source.where):
-        data = archive.read(name, max(MAX_FEATURES, MAX_FILE))
-        if data is not None:  # a missing one is named when the folder is read
-            atomic_write_bytes(inside(folder, name), data)
+        data = source.read(name, max(MAX_FEATURES, MAX_FILE), "picture")
+        atomic_write_bytes(inside(folder, name), data)
     atomic_write_bytes(folder / MANIFEST, raw)
