@@ -142,9 +142,9 @@ def restore(data: Mapping[str, Any]) -> Sampling:
         SeedStoryError: a class or field that this version does not know.
     """
     told = {key: value for key, value in data.items() if key != "class"}
-    picker = dict(told.pop("picker", {"class": "Greedy"}))
     kinds = {"Greedy": Greedy, "Nucleus": Nucleus}
     try:
+        picker = dict(told.pop("picker", {"class": "Greedy"}))
         made = kinds[picker.pop("class")](**picker)
         if "suppress" in told:
             told["suppress"] = float(told["suppress"])

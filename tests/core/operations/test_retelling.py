@@ -335,6 +335,17 @@ def test_missing_features_are_named(engine: SeedStoryEngine, story: Story) -> No
         repaint(broken, [1], lambda s, i: [picture()])
 
 
+@pytest.mark.parametrize("how", [{"sampling": {"picker": 5}}, {"context": {"class": "Crystal"}}])
+def test_unknown_ways_of_telling_are_said(
+    engine: SeedStoryEngine, story: Story, how: dict[str, Any]
+) -> None:
+    """Provenance may come from a stranger's file, or a newer version."""
+    odd = replace(story.panels[2], provenance={**story.panels[2].provenance, **how})
+    changed = replace(story, panels=(*story.panels[:2], odd, *story.panels[3:]))
+    with pytest.raises(SeedStoryError, match="Unknown .* update the pack"):
+        edit(engine, changed, 2)
+
+
 @pytest.mark.parametrize("caption", ["A <b>fox</b> & 1 < 2 \u00a9", "\U0001f98a runs \U0001f3c3"])
 def test_html_and_emoji_are_taken_as_they_are(
     engine: SeedStoryEngine, story: Story, caption: str
