@@ -48,6 +48,11 @@ def same_but_uid(one: Panel, other: Panel) -> bool:
     )
 
 
+def assert_close(one: torch.Tensor, other: torch.Tensor) -> None:
+    """The same telling: what is kept between tellings changes features by rounding."""
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def assert_only(changed: Story, story: Story, index: int) -> None:
     """Panels before ``index`` are the same objects, those behind it the same but for their uids,
     which are those of a story told so."""
@@ -134,7 +139,7 @@ def test_an_edited_caption_is_illustrated(engine: SeedStoryEngine, story: Story)
     new = edit(engine, story, 2).panels[2]
     want = engine.tell(rewind(story, 1), CAPTION, DRAWN, Window(3)).panels[2]
     assert (new.caption, new.origin, new.image) == (CAPTION, "illustrated", None)
-    torch.testing.assert_close(new.features[SPACE], want.features[SPACE], atol=1e-4, rtol=1e-4)
+    assert_close(new.features[SPACE], want.features[SPACE])
     assert edits_of(new) == [
         {"op": "edit_caption", "was": story.panels[2].uid, "caption": story.panels[2].caption,
          "later": "keep"}
@@ -174,12 +179,13 @@ def test_features_are_rerolled_alone(engine: SeedStoryEngine, story: Story) -> N
         assert (new.caption, new.token_ids, new.seed) == (old.caption, old.token_ids, old.seed)
         assert new.image is None and "paint" not in new.provenance
     rows = {key: panel.features[SPACE] for key, panel in made.items()}
-    assert torch.equal(rows[1, 0.0], rows[2, 0.0]) and not torch.equal(rows[1, 0.3], rows[2, 0.3])
-    torch.testing.assert_close(rows[1, 0.0], old.features[SPACE], atol=1e-4, rtol=1e-4)
+    assert_close(rows[1, 0.0], rows[2, 0.0])
+    assert_close(rows[1, 0.0], old.features[SPACE])
+    assert (rows[1, 0.3] - rows[2, 0.3]).abs().max() > 0.1
     apart = (rows[1, 0.3] - rows[1, 0.0]).std() / rows[1, 0.0].std(0, unbiased=False).mean()
     assert 0.2 < apart < 0.5
     again = reroll_features(engine, story, 2, 1, 0.3).panels[2]
-    assert torch.equal(again.features[SPACE], rows[1, 0.3]), "the same seed, the same features"
+    assert_close(again.features[SPACE], rows[1, 0.3])
 
 
 def test_edits_add_up(engine: SeedStoryEngine, story: Story, tmp_path: Any) -> None:

@@ -7,20 +7,23 @@ from .notes import note
 from .parts import DETOKENIZER, LLM, LOAD, OPENING, PAINTING
 from .ui_graph import Graph, Group, Link, Node
 
-EDITED = "Mila gives the kite to Bruno, who smiles."
+EDITED = "Mila spots a kite in the meadow."
 SCRIPT = f"""# The kite
 
 ## The meadow
 {OPENING}
 
 ## Found
-Mila spots a kite in the meadow.
+{EDITED}
 
 ## Taken
 She takes the kite and smiles.
 
+## A friend
+Mila waves, for Bruno is coming.
+
 ## Given
-{EDITED}
+Mila gives the kite to Bruno, who smiles.
 """
 
 EDIT_AND_REROLL = Graph(
