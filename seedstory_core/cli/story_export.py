@@ -50,7 +50,7 @@ def export(
         SeedStoryError: an unknown ending, unusable options, and all that the formats raise.
     """
     from ..book.fonts import Fonts
-    from ..press.formats import BOOKS, press
+    from ..press.formats import BOOKS, PAGES, press
     from ..press.timing import Pace
     from ..press.video import VideoSettings
     from ..story_file import pack_story
@@ -60,7 +60,7 @@ def export(
         raise SeedStoryError(f"--size is like 1280x720, got {options.size[:40]!r}.")
     pace = Pace(letters=options.letters)
     video = VideoSettings(int(width), int(height), options.fps, pace, options.captions)
-    carried = options.carry and path.suffix.lower() in BOOKS
+    carried = options.carry and path.suffix.lower() in (*BOOKS, PAGES, "")
     return press(
         story,
         path,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ..files import atomic_path
 from ..images import encode_png
+from ..story_file.archive import ATTACHMENT
 from ..types import Progress, no_progress
 from .epub import EPOCH
-from .pdf import ATTACHMENT
 from .raster import page_images
 from .sheets import Book
 from .svg import clean

@@ -17,9 +17,9 @@ from pathlib import Path
 from ..files import atomic_path
 from ..images import encode_png
 from ..story import pixel_digest
+from ..story_file.archive import ATTACHMENT, MEDIA_TYPE
 from ..types import Progress, no_progress
 from .glyphs import subsets
-from .pdf import ATTACHMENT, MIME
 from .sheets import Book, Picture, Rect, Sheet
 from .svg import clean, drawing
 
@@ -177,7 +177,7 @@ class EpubMaker:
                 f'<item id="f{number}" href="fonts/f{number}{kind}" media-type="font/{kind[1:]}"/>'
             )
         if with_story:
-            items.append(f'<item id="story" href="{ATTACHMENT}" media-type="{MIME}"/>')
+            items.append(f'<item id="story" href="{ATTACHMENT}" media-type="{MEDIA_TYPE}"/>')
         spine = []
         for number, sheet in enumerate(book.sheets):
             art = any(not isinstance(step, Picture) for step in sheet.steps)

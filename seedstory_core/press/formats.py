@@ -9,6 +9,7 @@ from ..book.fonts import Fonts
 from ..errors import SeedStoryError
 from ..files import atomic_write_bytes
 from ..images import encode_png
+from ..story_file import embed_in_png
 from ..types import Progress, Story, no_progress
 from .cbz import write_cbz
 from .epub import write_epub
@@ -68,12 +69,22 @@ def press(
     book = lay_out(story, settings, fonts, progress)
     if ending in BOOKS:
         return BOOKS[ending](book, path, story_file, progress)
-    return write_pages(book, path.with_suffix("") if ending else path, progress)
+    return write_pages(book, path.with_suffix("") if ending else path, story_file, progress)
 
 
-def write_pages(book: Book, folder: Path, progress: Progress = no_progress) -> Path:
-    """Write ``001.png``, ``002.png``, ... into ``folder``, each whole or not at all."""
+def write_pages(
+    book: Book, folder: Path, story_file: bytes = b"", progress: Progress = no_progress
+) -> Path:
+    """Write ``001.png``, ``002.png``, ... into ``folder``, each whole or not at all.
+
+    Args:
+        story_file: the story as a ``.seedstory`` file, put into the first page alone: in each it
+            would multiply the size of the book.
+    """
     digits = max(3, len(str(len(book.sheets))))
     for number, image in enumerate(page_images(book, progress), start=1):
-        atomic_write_bytes(folder / f"{number:0{digits}d}.png", encode_png(image))
+        data = encode_png(image)
+        if number == 1 and story_file:
+            data = embed_in_png(data, story_file)
+        atomic_write_bytes(folder / f"{number:0{digits}d}.png", data)
     return folder

@@ -16,12 +16,11 @@ from ..book.fonts import Face
 from ..book.text import Setter, right_to_left
 from ..files import atomic_path
 from ..images import enlarge, pixel_size, to_pil
+from ..story_file.archive import ATTACHMENT, MEDIA_TYPE
 from ..types import Progress, no_progress
 from .extras import need
 from .sheets import PAPER, Book, Picture, Rect, Shape, Sheet, Words
 
-ATTACHMENT = "story.seedstory"
-MIME = "application/vnd.seedstory+zip"
 SHARP = 256  # pixels; smaller pictures are mostly pixel art
 CRISP = 1200  # pixels to which pixel art grows at least, since viewers blur what they enlarge
 
@@ -105,7 +104,7 @@ class PdfMaker:
                 bytes=story_file,
                 basename=ATTACHMENT,
                 desc="The story itself, to be opened again",
-                mime_type=MIME,
+                mime_type=MEDIA_TYPE,
             )
         return bytes(self.pdf.output())
 

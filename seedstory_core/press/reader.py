@@ -15,11 +15,11 @@ from pathlib import Path
 
 from ..files import atomic_write_bytes
 from ..images import encode_png, pixel_size
+from ..story_file.archive import ATTACHMENT, MEDIA_TYPE
 from ..types import Progress, no_progress
 from .balloons import Balloon
 from .bubbles import place
 from .glyphs import subsets
-from .pdf import ATTACHMENT, MIME
 from .reader_page import SCRIPT, STYLE
 from .sheets import Book, Rect, Typesetter
 from .spoken import spoken
@@ -153,6 +153,6 @@ def _saver(story_file: bytes) -> str:
         return ""
     data = base64.b64encode(story_file).decode()
     return (
-        f'<p><a class="save" download="{ATTACHMENT}" href="data:{MIME};base64,{data}">'
+        f'<p><a class="save" download="{ATTACHMENT}" href="data:{MEDIA_TYPE};base64,{data}">'
         f"{ATTACHMENT}</a></p>"
     )
