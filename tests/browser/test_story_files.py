@@ -18,7 +18,8 @@ from seedstory_core.types import Panel, Story, WorldRef
 pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 
 MAKE = """(type) => { app.graph.clear(); const node = LiteGraph.createNode(type);
-    app.graph.add(node); window.dropped = node; return node.widgets.map((widget) => widget.name); }"""
+    app.graph.add(node); window.dropped = node;
+    return node.widgets.map((widget) => widget.name); }"""
 DROP = """async ([name, text]) => {
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
     const event = { dataTransfer: new DataTransfer() };
