@@ -51,7 +51,8 @@ def test_futures_are_whole_stories(
     text = capsys.readouterr().out
     assert "Telling 6/6" in text and "Painting 6/6" in text
     stories = futures(out)
-    assert [folder.name for folder in sorted(out.glob("future-*"))] == [f"future-{i}" for i in (1, 2, 3)]
+    names = [folder.name for folder in sorted(out.glob("future-*"))]
+    assert names == [f"future-{i}" for i in (1, 2, 3)]
     assert [story.run for story in stories] == [f"tale-future-{i}" for i in (1, 2, 3)]
     assert all(p.image is not None for story in stories for p in story.panels)
     assert all((out / f"future-{i}" / "index.html").is_file() for i in (1, 2, 3))
