@@ -93,15 +93,21 @@ class Run:
         self._check_free()
         busy = "Wait until it has ended, or give --out another folder; nothing was changed."
         self._held.enter_context(folder_lock(self.folder, busy, patience=0, name=RUNNING))
-        sweep_parts(self.folder, below=True)
         if (self.folder / MANIFEST).exists():
             known = load_story(self.folder)
             self._check_same(fresh, known, captions)
+            self._sweep()
             self.story = known
             told = len(known) - 1
             print(f"Going on with {self.folder}: {told} told, {told - self.blank} painted.")
             return
+        self._sweep()
         self.keep(fresh)
+
+    def _sweep(self) -> None:
+        """Remove what a killed run has left, while nobody is in the middle of a save."""
+        with folder_lock(self.folder):
+            sweep_parts(self.folder, below=True)
 
     def _check_free(self) -> None:
         """Refuse a folder of something else; what a killed run has left is none."""
