@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import SeedStoryError
 from .balloons import Balloon
@@ -62,7 +63,7 @@ def paper_for(
     return Paper(width, height, bleed, margin, dpi)
 
 
-def book_settings(template: str = "single", trim: str = "", **more: object) -> BookSettings:
+def book_settings(template: str = "single", trim: str = "", **more: Any) -> BookSettings:
     """Settings from plain words: names or JSON of a template, a trim size, and the rest by name.
 
     Args:
@@ -70,4 +71,4 @@ def book_settings(template: str = "single", trim: str = "", **more: object) -> B
     """
     chosen = find_template(template)
     sheet = {key: more.pop(key) for key in ("bleed", "margin", "dpi") if key in more}
-    return BookSettings(chosen, paper_for(chosen, trim, **sheet), **more)  # type: ignore[arg-type]
+    return BookSettings(chosen, paper_for(chosen, trim, **sheet), **more)
