@@ -10,7 +10,7 @@ from ..seedstory_core.images import from_float
 from ..seedstory_core.memory import Plan
 from ..seedstory_core.operations import RULES, Takes, attach_best, best_of
 from ..seedstory_core.sampling import Sampling
-from ..seedstory_core.story import check_index, check_story
+from ..seedstory_core.story import check_index
 from ..seedstory_core.types import Story
 from . import host, types
 from .editing import CATEGORY, MOST, changed_outputs, seed_at
@@ -90,17 +90,12 @@ class BestTake(io.ComfyNode):
         context: ContextPolicy | None = None,
         memory: Plan | None = None,
     ) -> io.NodeOutput:
-        check_story(story, llm.engine)
         index = len(story) if panel == -1 else panel
-        if sampling is None and index == len(story):
-            sampling = world_sampling(llm)
+        sampling = sampling or (world_sampling(llm) if index == len(story) else None)
         how = {"sampling": sampling, "context": context_of(memory, context)}
-        seed, chosen = seed_at(seed, story, index), pick - 1 if pick else None
+        how |= {"rule": rule, "pick": pick - 1 if pick else None, "progress": host.Reporter()}
         with host.parking(llm.engine, memory):
-            made = best_of(
-                llm.engine, story, index, takes, seed, rule, chosen,
-                progress=host.Reporter(), **how,
-            )  # fmt: skip
+            made = best_of(llm.engine, story, index, takes, seed_at(seed, story, index), **how)
         return shown(made, index)
 
 

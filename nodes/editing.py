@@ -22,6 +22,11 @@ from .values import context_of, features_at
 CATEGORY = "SEED-Story/edit"
 MOST = 10_000  # panels of a story
 BOTH, TEXT, FEATURES = "text and features", "text", "features"
+REROLLS = {
+    BOTH: operations.reroll_panel,
+    TEXT: operations.reroll_text,
+    FEATURES: operations.reroll_features,
+}
 
 
 def panel_input(tip: str, default: int = -1) -> io.Input:
@@ -152,7 +157,7 @@ class RerollPanel(io.ComfyNode):
                             "given, so it cannot be re-rolled."),
                 io.Combo.Input(
                     "what",
-                    options=[BOTH, TEXT, FEATURES],
+                    options=list(REROLLS),
                     default=BOTH,
                     tooltip="text: other words, features and picture stay. features: the words "
                     "stay, the picture is to be painted anew. text and features: the whole panel.",
@@ -189,12 +194,10 @@ class RerollPanel(io.ComfyNode):
         memory: Plan | None = None,
     ) -> io.NodeOutput:
         how = changing(story, panel, later, sampling, context, memory)
-        act = {BOTH: operations.reroll_panel, TEXT: operations.reroll_text}.get(what)
-        if act is None:
-            act, how["strength"] = operations.reroll_features, strength
-        seed = seed_at(seed, story, panel)
+        act = REROLLS[what]
+        how |= {"strength": strength} if what == FEATURES else {}
         with host.parking(llm.engine, memory):
-            rolled = act(llm.engine, story, panel, seed, **how)
+            rolled = act(llm.engine, story, panel, seed_at(seed, story, panel), **how)
         return changed(rolled, panel, before=len(story))
 
 
