@@ -19,7 +19,7 @@ from .settings import BookSettings
 
 PAPER, INK, SOFT, EMPTY = "#ffffff", "#1f1b18", "#6f675f", "#ece7de"
 LEADING = 1.38  # from one line to the next, in sizes of the letters
-RULER = 200  # pixels at which text is measured: hinting changes less than 0.1 % there
+RULER = 200  # pixels at which text is measured: large, since hinting moves letters by parts of one
 
 Point = tuple[float, float]
 
