@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -92,7 +94,7 @@ class BestTake(io.ComfyNode):
     ) -> io.NodeOutput:
         index = len(story) if panel == -1 else panel
         sampling = sampling or (world_sampling(llm) if index == len(story) else None)
-        how = {"sampling": sampling, "context": context_of(memory, context)}
+        how: dict[str, Any] = {"sampling": sampling, "context": context_of(memory, context)}
         how |= {"rule": rule, "pick": pick - 1 if pick else None, "progress": host.Reporter()}
         with host.parking(llm.engine, memory):
             made = best_of(llm.engine, story, index, takes, seed_at(seed, story, index), **how)
