@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ BOOKS = "seedstory-books"
 OF_TEMPLATE = "(template)"
 MAX_NAME = 80
 MAX_TRIES = 100_000
+log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^\w\- .]+")
 
 
@@ -120,7 +122,11 @@ def _noticed(story: Story, settings: BookSettings | None) -> BookSettings:
     folder = find_worlds(world_roots()).get(story.world.name)
     if folder is None or settings.notice:
         return settings
-    world = load_world(folder)
+    try:
+        world = load_world(folder)
+    except SeedStoryError as error:
+        log.warning("book without the world's notice: %s", error)
+        return settings
     same = world.ref.digest == story.world.digest
     return replace(settings, notice=world.notice) if same else settings
 
