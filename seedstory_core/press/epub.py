@@ -190,7 +190,6 @@ class EpubMaker:
         return (
             '<?xml version="1.0" encoding="UTF-8"?>\n<package version="3.0" unique-identifier="id" '
             'xmlns="http://www.idpf.org/2007/opf" '
-            f'prefix="rendition: http://www.idpf.org/vocab/rendition/#" '
             f'xml:lang="{book.language}">\n{self._metadata()}\n<manifest>\n'
             + "\n".join(items)
             + "\n</manifest>\n"
