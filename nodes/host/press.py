@@ -85,8 +85,7 @@ def pressed(
     report = Reporter(stages=len(endings))
     try:
         for ending in endings:
-            target = folder / (stem if ending == ".png" else stem + ending)
-            press(story, target, settings, None, _fonts(), data, report)
+            press(story, folder / (stem + ending), settings, None, _fonts(), data, report)
             report.next_stage()
     finally:
         if not any(folder.iterdir()):
