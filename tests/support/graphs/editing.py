@@ -27,9 +27,9 @@ Mila gives the kite to Bruno, who smiles.
 """
 
 EDIT_AND_REROLL = Graph(
-    "09-edit-and-reroll",
+    "12-edit-and-reroll",
     "Edit a caption, re-roll a panel",
-    note("09-edit-and-reroll"),
+    note("12-edit-and-reroll"),
     (
         *parts.load(),
         parts.start("edit-and-reroll"),
@@ -80,9 +80,9 @@ EDIT_AND_REROLL = Graph(
 )
 
 ANY_AUTHOR = Graph(
-    "10-any-author",
+    "13-any-author",
     "Any author: a script becomes a picture story",
-    note("10-any-author"),
+    note("13-any-author"),
     (
         *parts.load(),
         Node("read", "SeedStory_ReadScript", 1, {"text": SCRIPT, "first_is_opening": True}),

@@ -112,7 +112,8 @@ Not measured: there is no such LoRA for this world, and nobody has said what tho
 SDXL do with features in the place of a prompt. Put the file into *models/loras* and
 choose it in the loader; for a world that changes SDXL put *Load Checkpoint* (SDXL base
 1.0) and **Apply De-tokenizer** before the LoRA.
-    "09-edit-and-reroll": """
+""",
+    "12-edit-and-reroll": """
 **Edit Caption** gives panel 2 another caption and the features to it; **Re-roll Panel**
 tells panel 4 anew with another seed. All other panels stay as they are, to the bit, and
 the second **Paint Story** paints only the two that have no picture. The story as it was
@@ -121,7 +122,7 @@ first told stays on disk in its own folder.
 To change a story that is on disk already, put **Load Story** in the place of everything
 before **Edit Caption**. *docs/EDITING.md* has the other operations.
 """,
-    "10-any-author": """
+    "13-any-author": """
 **Read Script** makes captions of a script: here Markdown with a heading for each panel;
 captions one a line, lists and JSON do as well. Type it in, take it from a file with **Load
 Script**, or wire another language model's text node to *text*. The first caption is the
