@@ -54,6 +54,7 @@ class LoadStoryFile(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        files = host.carrier_choices()
         return host.schema(
             node_id="SeedStory_LoadStoryFile",
             display_name="Load Story File",
@@ -64,7 +65,8 @@ class LoadStoryFile(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=host.carrier_choices(),
+                    options=files,
+                    default=files[0],
                     tooltip="Files in the input folder. Drop one on the node to add it.",
                 )
             ],

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from .errors import SeedStoryError
 CHUNK = 1 << 22  # bytes read at once while hashing
 PART = ".part"
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+#: What linking says where a file system has no second names for files.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def human(size: float) -> str:
@@ -56,10 +59,21 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
 
 @contextlib.contextmanager
 def disk_guard(target: Path, needed: int | None = None) -> Iterator[None]:
-    """Turns "disk full" (also over quota, file size limit) into a `SeedStoryError` with numbers."""
+    """Turns a disk that is full (or over quota) or read-only into a `SeedStoryError`.
+
+    Args:
+        target: what is being written, for the message.
+        needed: bytes it will take where known, for the message when the disk is full.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in _FORBIDDEN:
+            raise SeedStoryError(
+                f"Cannot write to {target} ({error.strerror}): the disk is read-only, or this "
+                "belongs to somebody else or is open in another program. Make it writable or "
+                "choose another folder; what was there is as it was."
+            ) from error
         if error.errno not in _FULL:
             raise
         free = free_bytes(target.parent)
@@ -89,25 +103,82 @@ def atomic_path(target: Path, needed: int | None = None) -> Iterator[Path]:
         needed: bytes the file will take where known, for the message when the disk is full.
 
     Raises:
-        SeedStoryError: the disk is full; the temporary file is gone then, as after any error.
+        SeedStoryError: the disk is full or read-only; the temporary file is gone then, as after
+            any error.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART}")
-    try:
-        with disk_guard(target, needed):
+    part = _part_of(target)
+    with disk_guard(target, needed):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
             yield part
-            with open(part, "rb+") as file:
-                os.fsync(file.fileno())
+            _sync(part)
             os.replace(part, target)
             sync_folder(target.parent)
-    finally:
-        part.unlink(missing_ok=True)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _part_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART}")
+
+
+def _sync(part: Path) -> None:
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def atomic_write_bytes(target: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``target``, whole or not at all."""
     with atomic_path(target, len(data)) as part:
         part.write_bytes(data)
+
+
+def atomic_write_new(targets: Iterable[Path], data: bytes) -> Path | None:
+    """Write ``data`` to the first of ``targets`` that is free, whole or not at all.
+
+    Never over another file, also when several processes ask for the same names at once.
+
+    Returns: the one it was; None where none was free.
+
+    Raises:
+        SeedStoryError: the disk is full or read-only.
+    """
+    targets = iter(targets)
+    target = next(targets, None)
+    if target is None:
+        return None
+    part = _part_of(target)
+    with disk_guard(target, len(data)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(data)
+            _sync(part)
+            while target is not None and not _took(part, target):
+                target = next(targets, None)
+            sync_folder(part.parent)
+        finally:
+            part.unlink(missing_ok=True)
+    return target
+
+
+def _took(part: Path, target: Path) -> bool:
+    """Give ``part`` the name ``target`` unless another file has it."""
+    try:
+        if os.name == "nt":
+            os.rename(part, target)  # which replaces nothing there
+        else:
+            os.link(part, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without second names, as on a memory card. Whoever asks for the same name
+        # between these two steps is not seen.
+        if target.exists():
+            return False
+        os.rename(part, target)
+    return True
 
 
 def json_bytes(value: Any) -> bytes:

@@ -7,7 +7,6 @@ brings). A killed process holds nothing; where a file system has no locks, all g
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .errors import SeedStoryError
+from .files import disk_guard
 
 LOCK = ".lock"
 PATIENCE = 30.0  # seconds; one save takes well under one, on a slow disk a few
-
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 logger = logging.getLogger(__name__)
 
@@ -36,36 +34,17 @@ def folder_lock(
     Raises:
         SeedStoryError: another process holds it, or the folder cannot be written to.
     """
-    with writable(folder):
+    with disk_guard(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / name, timeout=patience)
         try:
             lock.acquire()
         except Timeout as error:
-            raise SeedStoryError(
-                f"Another run is writing to {folder}. "
-                + (
-                    busy
-                    or "Wait until it has ended, or choose another folder; nothing was changed."
-                )
-            ) from error
+            busy = busy or "Wait until it has ended, or choose another folder; nothing was changed."
+            raise SeedStoryError(f"Another run is writing to {folder}. {busy}") from error
         except NotImplementedError as error:
             logger.info("no locks in %s: %s", folder, error)
     try:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def writable(target: Path) -> Iterator[None]:
-    """Turns "read-only" and "permission denied" into a `SeedStoryError`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _READ_ONLY:
-            raise
-        raise SeedStoryError(
-            f"Cannot write to {target} ({error.strerror}): the disk is read-only or belongs to "
-            "somebody else. Make it writable or choose another folder; what was there is as it was."
-        ) from error

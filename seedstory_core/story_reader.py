@@ -30,6 +30,9 @@ MANIFEST = "story.json"
 MAX_MANIFEST = 64 << 20  # bytes; 10,000 panels take about 10 MB
 MAX_FEATURES = 256 << 20  # bytes of one panel's features; SEED-Story's own take 2 to 4 MB
 MAX_PANELS = 10_000
+#: A story's pictures in memory: to this many times the bytes of their files, and this many more. A
+#: line drawing takes fifty to a hundred times its file, a bomb a thousand.
+MAX_SWELL, SWELL_SLACK = 100, 2 << 30
 MAX_DEPTH = 64  # of provenance, which is written again by recursion
 #: Provenance: the ComfyUI workflow that made the panel; kept once in story.json, by its digest.
 WORKFLOW = "workflow"
@@ -44,6 +47,8 @@ class Source(Protocol):
 
     where: str
 
+    def size(self, relative: str) -> int: ...
+
     def features(self, relative: str, what: str) -> dict[str, Tensor]: ...
 
     def picture(self, relative: str) -> Tensor: ...
@@ -55,6 +60,11 @@ class FolderSource:
     def __init__(self, folder: Path) -> None:
         self.folder, self.where = folder, str(folder / MANIFEST)
 
+    def size(self, relative: str) -> int:
+        """Bytes of one file, 0 where it is missing."""
+        path = inside(self.folder, relative)
+        return path.stat().st_size if path.is_file() else 0
+
     def features(self, relative: str, what: str) -> dict[str, Tensor]:
         """``{space: tensor}`` of one file."""
         return load_features(self.folder, relative, what)
@@ -62,6 +72,39 @@ class FolderSource:
     def picture(self, relative: str) -> Tensor:
         """uint8 [H, W, 3]."""
         return read_picture(inside(self.folder, relative))
+
+
+class _Bounded:
+    """A source that a manifest cannot blow up: no file comes twice, no pictures out of nothing."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.where = source, source.where
+        self._names: set[str] = set()
+        self._packed = self._swollen = 0
+
+    def features(self, relative: str, what: str) -> dict[str, Tensor]:
+        self._once(relative)
+        return self.source.features(relative, what)
+
+    def picture(self, relative: str) -> Tensor:
+        self._once(relative)
+        image = self.source.picture(relative)
+        self._packed += self.source.size(relative)
+        self._swollen += image.numel()
+        if self._swollen > MAX_SWELL * self._packed + SWELL_SLACK:
+            raise SeedStoryError(
+                f"{self.where} is not read: its pictures take more than {human(self._swollen)} in "
+                f"memory, but {human(self._packed)} as files. They were made to fill the memory."
+            )
+        return image
+
+    def _once(self, relative: str) -> None:
+        if relative in self._names:
+            raise SeedStoryError(
+                f"{self.where} names the file {relative!r} twice; every panel has files of its "
+                "own. Get another copy of it."
+            )
+        self._names.add(relative)
 
 
 def load_story(folder: Path) -> Story:
@@ -76,19 +119,20 @@ def load_story(folder: Path) -> Story:
 
 def story_of(data: Mapping[str, Any], source: Source) -> Story:
     """The story that a manifest tells; errors as `load_story`."""
+    files = _Bounded(source)
     try:
         story = Story(
             panels=(),
             engine=_text(data["engine"]),
             world=WorldRef(_text(data["world"]["name"]), _text(data["world"]["digest"])),
             run=_text(data["run"]),
-            characters=tuple(_load_character(source, entry) for entry in data["characters"]),
+            characters=tuple(_load_character(files, entry) for entry in data["characters"]),
             closing=None if data["closing"] is None else _text(data["closing"]),
         )
         workflows = {key: _plain(value) for key, value in data.get(WORKFLOWS, {}).items()}
         panels: list[Panel] = []
         for index, entry in enumerate(panel_entries(data, source.where)):
-            panel = _load_panel(source, index, entry, workflows)
+            panel = _load_panel(files, index, entry, workflows)
             uid = next_uid(replace(story, panels=tuple(panels[-1:])), panel)
             if uid != entry.get("uid"):
                 logger.warning(
@@ -104,7 +148,7 @@ def story_of(data: Mapping[str, Any], source: Source) -> Story:
 
 
 def _load_panel(
-    source: Source, index: int, entry: Mapping[str, Any], workflows: Mapping[str, Json]
+    source: _Bounded, index: int, entry: Mapping[str, Any], workflows: Mapping[str, Json]
 ) -> Panel:
     origin, seed = entry["origin"], entry["seed"]
     if origin not in ORIGINS or not (seed is None or _whole(seed)):
@@ -128,7 +172,7 @@ def _load_panel(
     )
 
 
-def _load_character(source: Source, entry: Mapping[str, Any]) -> Character:
+def _load_character(source: _Bounded, entry: Mapping[str, Any]) -> Character:
     features = entry["features"]
     return Character(
         name=_text(entry["name"]),

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .errors import SeedStoryError
 from .files import atomic_path, atomic_write_bytes, atomic_write_json
-from .locks import folder_lock, writable
+from .locks import folder_lock
 from .story import feature_digests
 from .story_reader import (
     MANIFEST,
@@ -129,7 +129,7 @@ def save_story(folder: Path, story: Story) -> None:
         SeedStoryError: the folder holds another story, another run is writing to it, or the disk
             is full or read-only (what was saved before is kept then).
     """
-    with folder_lock(folder), writable(folder):
+    with folder_lock(folder):
         _save(folder, story)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import folder_paths
 from torch import Tensor
 
 from ...seedstory_core.errors import SeedStoryError
-from ...seedstory_core.files import atomic_write_bytes
-from ...seedstory_core.locks import writable
+from ...seedstory_core.files import atomic_write_new, disk_guard
 from ...seedstory_core.types import Story
 
 ENDINGS = (".seedstory", ".png", ".pdf", ".epub", ".cbz", ".html")
+NO_FILE = "(no file yet)"  # stands in the list of an empty input folder
 MAX_TRIES = 1000
 EVERY, FIRST, NONE = "every picture", "first picture", "none"
 
@@ -35,9 +34,9 @@ def workflow_here(hidden: Any) -> dict[str, Any]:
 
 def save_file(story: Story, prefix: str) -> Path:
     """``story`` as a story file of a new name in the output folder."""
-    from ...seedstory_core.story_file import SUFFIX, save_story_file
+    from ...seedstory_core.story_file import SUFFIX, pack_story
 
-    return _new_file(prefix, SUFFIX, lambda path: save_story_file(story, path))
+    return _new_file(prefix, SUFFIX, pack_story(story))[0]
 
 
 def save_pictures(
@@ -54,44 +53,34 @@ def save_pictures(
     shown = []
     for number, picture in enumerate(pictures):
         inside = packed if carry == EVERY or number == 0 else None
-        png = embed_in_png(encode_png(picture), inside, text)
-        path = _new_file(prefix, ".png", lambda path, png=png: atomic_write_bytes(path, png))
-        shown.append(_shown(path))
+        path, subfolder = _new_file(prefix, ".png", embed_in_png(encode_png(picture), inside, text))
+        shown.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
     return shown
 
 
-def _shown(path: Path) -> dict[str, str]:
-    place = path.parent.relative_to(Path(folder_paths.get_output_directory()).resolve())
-    subfolder = "" if place == Path(".") else place.as_posix()
-    return {"filename": path.name, "subfolder": subfolder, "type": "output"}
+def _new_file(prefix: str, ending: str, data: bytes) -> tuple[Path, str]:
+    """Write a file that no other has the name of, also when two runs ask at once.
 
-
-def _new_file(prefix: str, ending: str, write: Callable[[Path], object]) -> Path:
-    """Write a file that no other has the name of, also when two runs ask at once."""
+    Returns: its path, and its folder as seen from the output folder.
+    """
     root = folder_paths.get_output_directory()
-    with writable(Path(root)):
-        folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
-        for number in range(counter, counter + MAX_TRIES):
-            path = Path(folder).resolve() / f"{name}_{number:05}_{ending}"
-            try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-            except FileExistsError:
-                continue
-            try:
-                write(path)
-            except BaseException:
-                path.unlink(missing_ok=True)  # the empty file that held the name
-                raise
-            return path
-    raise SeedStoryError(f"No free name {name}_00001_{ending} in {folder}. Choose another prefix.")
+    with disk_guard(Path(root)):
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
+    numbers = range(counter, counter + MAX_TRIES)
+    path = atomic_write_new((Path(folder, f"{name}_{n:05}_{ending}") for n in numbers), data)
+    if path is None:
+        raise SeedStoryError(
+            f"No free name {name}_{counter:05}_{ending} in {folder}. Choose another prefix."
+        )
+    return path, subfolder
 
 
 def carrier_choices() -> list[str]:
-    """Files in the input folder that can be or carry a story, newest first."""
+    """Files in the input folder that can be or carry a story, newest first; never an empty list."""
     root = Path(folder_paths.get_input_directory())
     found = [p for p in root.iterdir() if p.suffix.lower() in ENDINGS] if root.is_dir() else []
     newest = sorted((p for p in found if p.is_file()), key=lambda p: -p.stat().st_mtime_ns)
-    return [path.name for path in newest]
+    return [path.name for path in newest] or [NO_FILE]
 
 
 def carrier(name: str) -> Path:
@@ -100,6 +89,8 @@ def carrier(name: str) -> Path:
     Raises:
         SeedStoryError: there is none, or the name leads out of the folder.
     """
+    if name == NO_FILE:
+        raise SeedStoryError("Choose a story file: drop one on the node, or use its button.")
     bare, root = folder_paths.annotated_filepath(name)
     root = Path(root or folder_paths.get_input_directory()).resolve()
     path = (root / bare).resolve()

@@ -94,9 +94,10 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    if args.out is None and args.to is None:
+    named = args.to or (args.out and (args.out.suffix or "pages"))
+    if named is None:
         raise SeedStoryError("Say what to write: OUT, as book.pdf, or --to seedstory.")
-    kind = (args.to or args.out.suffix or "pages").lower().lstrip(".")
+    kind = named.lower().lstrip(".")
     out = args.out or _beside(args.story, kind)
     if out.is_file() and not args.force:
         raise SeedStoryError(f"{out} is there already. Choose another name, or add --force.")
@@ -128,17 +129,14 @@ def _beside(source: Path, kind: str) -> Path:
 
 def _packed(source: Path, out: Path) -> Path:
     from ..files import atomic_write_bytes
-    from ..locks import writable
-    from ..story_file import open_story_bytes, pack_folder, read_carried
+    from ..story_file import open_any, pack_folder, read_carried
 
+    open_any(source)  # what is damaged is not passed on
     if source.is_dir():
         return pack_folder(source, out)
     data = read_carried(source)
-    if data is None:
-        raise SeedStoryError(f"{source} carries no story. Expected {STORY}.")
-    open_story_bytes(data, f"the story inside {source}")  # what is damaged is not passed on
-    with writable(out):
-        atomic_write_bytes(out, data)
+    assert data is not None, "it was opened"
+    atomic_write_bytes(out, data)
     return out
 
 

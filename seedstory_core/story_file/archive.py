@@ -6,10 +6,12 @@ a kilobyte a panel, and what zlib makes differs from version to version. No memb
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import zipfile
 import zlib
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO
 
@@ -25,6 +27,7 @@ ATTACHMENT = "story.seedstory"
 
 MAX_MEMBERS = 8 * MAX_PANELS
 MAX_NAME = 240  # characters of a member's name
+MAX_CONTENTS = 16 << 20  # bytes of the table of contents; a panel's two files take 150
 MAX_RATIO = 4  # unpacked to packed; pictures and features do not shrink, bombs do by a thousand
 SLACK = 64 << 20  # bytes that may come out of any archive, for manifests that were deflated
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -66,6 +69,27 @@ class ArchiveWriter:
             self._zip.fp = None  # or it would write on when it is collected
 
 
+class _Contents:
+    """A file that hands out few bytes at once, until `limit` is None.
+
+    `zipfile` reads a whole table of contents before it says how long it is, and makes an object of
+    hundreds of bytes from every 47 of it.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.limit: int | None = MAX_CONTENTS
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if self.limit is None:
+            return self._file.read(size)
+        data = self._file.read(self.limit + 1 if size < 0 else min(size, self.limit + 1))
+        if len(data) > self.limit:
+            raise zipfile.BadZipFile(f"a table of contents of more than {human(self.limit)}")
+        return data
+
+
 class Archive:
     """A zip of a stranger's, read with bounds; a context manager.
 
@@ -83,7 +107,9 @@ class Archive:
     def __init__(self, file: IO[bytes], where: str, size: int) -> None:
         self.where = where
         try:
-            self._zip = zipfile.ZipFile(file)
+            contents = _Contents(file)
+            self._zip = zipfile.ZipFile(contents)  # type: ignore[arg-type]
+            contents.limit = None
         except _BROKEN as error:
             raise SeedStoryError(
                 f"{where} is no story file, or is cut short or damaged ({error}). Copy or download "
@@ -131,6 +157,11 @@ class Archive:
         """Names of all members that are files, in order."""
         return [name for name in self._members if not name.endswith("/")]
 
+    def size(self, name: str) -> int:
+        """Bytes that a member takes in the archive, 0 where there is no such."""
+        member = self._members.get(name)
+        return 0 if member is None else member.compress_size
+
     def read(self, name: str, most: int) -> bytes | None:
         """The bytes of one member, None where there is no such.
 
@@ -165,6 +196,15 @@ class Archive:
                 "a story folder with: seedstory story export FOLDER --to seedstory."
             )
         return data
+
+
+@contextlib.contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """The zip at ``path``; errors as `Archive`."""
+    if not path.is_file():
+        raise SeedStoryError(f"There is no file at {path}. Check the path.")
+    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
+        yield archive
 
 
 def _fault(member: zipfile.ZipInfo) -> str | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import io
 import json
 import re
 import struct
@@ -21,8 +23,8 @@ from ..errors import SeedStoryError
 from ..files import human
 from ..story_reader import MANIFEST, load_story
 from ..types import Json, Story
-from .archive import ATTACHMENT, MEDIA_TYPE, Archive
-from .unpack import open_story_bytes, open_story_file
+from .archive import ATTACHMENT, MEDIA_TYPE, SUFFIX, Archive, open_archive
+from .unpack import open_story_bytes, story_in
 
 #: Bytes of a story that a PNG carries at most: below the 100 MB that ComfyUI takes by default as
 #: an upload (``--max-upload-size``), so that what was saved can be dropped in again.
@@ -96,13 +98,15 @@ def read_png_text(png: bytes, where: str = "the PNG") -> dict[str, str]:
 
 
 def read_carried(path: Path) -> bytes | None:
-    """The story file that ``path`` carries; None where it carries none.
+    """The story file that ``path`` is or carries; None where it carries none.
 
     Raises:
         SeedStoryError: no such file, one too large to be searched, or a damaged carrier.
     """
     if not path.is_file():
         raise SeedStoryError(f"There is no file at {path}. Check the path.")
+    if path.suffix.lower() == SUFFIX:
+        return path.read_bytes()
     if path.stat().st_size > MAX_CARRIER:
         raise SeedStoryError(f"{path} is larger than {human(MAX_CARRIER)}; it is not searched.")
     with open(path, "rb") as file:
@@ -118,12 +122,11 @@ def read_carried(path: Path) -> bytes | None:
 
 
 def _from_zip(path: Path) -> bytes | None:
-    size = path.stat().st_size
-    with open(path, "rb") as file, Archive(file, str(path), size) as archive:
+    with open_archive(path) as archive:
         if MANIFEST in archive.names:
             return path.read_bytes()
         name = next((n for n in archive.names if n.rsplit("/", 1)[-1] == ATTACHMENT), None)
-        return None if name is None else archive.read(name, size)
+        return None if name is None else archive.read(name, MAX_CARRIER)
 
 
 def _from_pdf(path: Path) -> bytes | None:
@@ -136,13 +139,22 @@ def _from_pdf(path: Path) -> bytes | None:
             "or PNG file can be opened without."
         ) from error
     try:
-        attachments = PdfReader(path).attachments
-        found = attachments.get(ATTACHMENT) or []
+        with _pdf_limits(path.stat().st_size):
+            found = PdfReader(path).attachments.get(ATTACHMENT) or []
     except (PyPdfError, *_UNREADABLE) as error:
         raise SeedStoryError(
             f"{path} is a PDF that cannot be read, or is damaged ({error}). Get another copy of it."
         ) from error
     return found[0] if found else None
+
+
+def _pdf_limits(size: int) -> contextlib.AbstractContextManager[object]:
+    """pypdf 7 refuses streams of more than 75 MB, which is a story of twenty panels."""
+    try:
+        from pypdf import apply_configuration
+    except ImportError:
+        return contextlib.nullcontext()
+    return apply_configuration(maximum_declared_stream_length=size)
 
 
 def _from_page(path: Path) -> bytes | None:
@@ -165,20 +177,34 @@ def read_embedded(path: Path) -> Story | None:
     return None if data is None else open_story_bytes(data, f"the story inside {path}")
 
 
-def open_any(path: Path) -> Story:
-    """A story from its folder, its story file, or whatever carries one.
+@contextlib.contextmanager
+def open_carried(path: Path) -> Iterator[Archive]:
+    """The archive that ``path`` is or carries; a story file is not read into memory for it.
 
     Raises:
-        SeedStoryError: there is none in it.
+        SeedStoryError: as `read_carried` and `Archive`, or ``path`` carries no story.
     """
-    if path.is_dir():
-        return load_story(path)
-    if path.is_file() and path.suffix.lower() == Path(ATTACHMENT).suffix:
-        return open_story_file(path)
-    story = read_embedded(path)
-    if story is None:
+    if path.suffix.lower() == SUFFIX:
+        with open_archive(path) as archive:
+            yield archive
+        return
+    data = read_carried(path)
+    if data is None:
         raise SeedStoryError(
             f"{path} carries no story. Expected a story folder, a .seedstory file, or a PNG, PDF, "
             "EPUB, CBZ or HTML file that was saved with the story inside."
         )
-    return story
+    with Archive(io.BytesIO(data), f"the story inside {path}", len(data)) as archive:
+        yield archive
+
+
+def open_any(path: Path) -> Story:
+    """The story in a folder, a story file, or a file that carries one.
+
+    Raises:
+        SeedStoryError: as `load_story` and `open_carried`.
+    """
+    if path.is_dir():
+        return load_story(path)
+    with open_carried(path) as archive:
+        return story_in(archive)

@@ -1,20 +1,19 @@
 """What is wrong with a story: everything is read, and told apart by whether it still opens.
 
 The rules that refuse a story are the reader's own (`story_reader`), so that what validates also
-opens. ``story.schema.json`` says the same for other programs; a test holds the two together.
+opens. ``story.schema.json`` says the same for other programs, and a test holds the two together;
+what only the schema finds is noted.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..errors import SeedStoryError
 from ..story import feature_digests, next_uid, pixel_digest
 from ..story_reader import (
     MANIFEST,
@@ -27,12 +26,12 @@ from ..story_reader import (
     story_of,
 )
 from ..types import Story
-from .archive import Archive
-from .carriers import read_carried
+from .carriers import open_carried
 from .pack import named_files
 from .unpack import ArchiveSource
 
 SCHEMA = "story.schema.json"
+MAX_NOTES = 20  # departures from the schema that are listed
 TELLING = ("engine", "world")  # provenance of every panel that an engine made
 TOLD = ("sampling", "context")  # and of every one it told
 
@@ -52,7 +51,7 @@ class Report:
 
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of ``story.json``."""
-    return json.loads(files(__package__).joinpath(SCHEMA).read_text(encoding="utf-8"))
+    return json.loads(Path(__file__).with_name(SCHEMA).read_text(encoding="utf-8"))
 
 
 def check_story(path: Path) -> Report:
@@ -64,19 +63,28 @@ def check_story(path: Path) -> Report:
     if path.is_dir():
         here = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
         return _report(read_manifest(path), FolderSource(path), here)
-    raw = read_carried(path) if path.is_file() else None
-    if raw is None:
-        state = "carries no story" if path.is_file() else "is not there"
-        raise SeedStoryError(f"{path} {state}. Expected a story folder or a .seedstory file.")
-    with Archive(io.BytesIO(raw), str(path), len(raw)) as archive:
+    with open_carried(path) as archive:
         source = ArchiveSource(archive)
         manifest = parse_manifest(archive.manifest(MAX_MANIFEST), source.where)
         return _report(manifest, source, set(archive.names))
 
 
+def _departures(manifest: Mapping[str, Any]) -> list[str]:
+    """What the schema says against a manifest that the reader takes."""
+    try:
+        from jsonschema import Draft202012Validator
+    except ImportError:
+        return ["not held against the schema, which needs jsonschema (pip install jsonschema)"]
+    found = Draft202012Validator(schema()).iter_errors(manifest)
+    return [
+        f"{error.json_path} departs from the schema: {error.message:.200}"
+        for error in islice(found, MAX_NOTES)
+    ]
+
+
 def _report(manifest: Mapping[str, Any], source: Source, here: set[str]) -> Report:
     story = story_of(manifest, source)
-    notes = []
+    notes = _departures(manifest)
     for index, entry in enumerate(panel_entries(manifest, source.where)):
         panel = story.panels[index]
         before = replace(story, panels=story.panels[:index])

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SeedStoryError
 from ..story_reader import MANIFEST, MAX_MANIFEST, panel_entries, parse_manifest, read_manifest
-from .archive import SUFFIX, Archive
+from .archive import SUFFIX, open_archive
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,5 @@ def _world(data: Mapping[str, Any]) -> str:
 
 
 def _manifest(path: Path) -> Mapping[str, Any]:
-    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
+    with open_archive(path) as archive:
         return parse_manifest(archive.manifest(MAX_MANIFEST), str(path))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import SeedStoryError
 from ..files import atomic_path, json_bytes
-from ..locks import LOCK, folder_lock, writable
+from ..locks import LOCK, folder_lock
 from ..story_reader import MANIFEST, panel_entries, read_manifest
 from ..story_writer import save_parts
 from ..types import Story
@@ -49,7 +49,7 @@ def save_story_file(story: Story, path: Path) -> Path:
     Raises:
         SeedStoryError: the disk is full or read-only; a file that was there is as it was.
     """
-    with writable(path), atomic_path(path) as part, open(part, "wb") as file:
+    with atomic_path(path) as part, open(part, "wb") as file:
         with ArchiveWriter(file) as archive:
             _write(story, archive)
     return path
@@ -84,7 +84,7 @@ def _pack_folder(folder: Path, path: Path) -> Path:
             f"{folder} lacks {len(lacking)} of the files its {MANIFEST} names, as "
             f"{', '.join(lacking[:3])}. Restore them from a copy."
         )
-    with writable(path), atomic_path(path, sum(f.stat().st_size for f in files.values())) as part:
+    with atomic_path(path, sum(f.stat().st_size for f in files.values())) as part:
         with open(part, "wb") as out, ArchiveWriter(out) as archive:
             for name, file in files.items():
                 archive.add(name, file.read_bytes())

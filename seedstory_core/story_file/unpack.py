@@ -15,7 +15,6 @@ from torch import Tensor
 from ..errors import SeedStoryError
 from ..files import PART, atomic_write_bytes, disk_guard, require_space, sync_folder
 from ..images import MAX_FILE, decode_picture
-from ..locks import writable
 from ..story import check_features
 from ..story_reader import (
     MANIFEST,
@@ -26,7 +25,7 @@ from ..story_reader import (
 )
 from ..types import Story
 from ..world import inside
-from .archive import Archive
+from .archive import Archive, open_archive
 from .pack import named_files
 
 
@@ -36,6 +35,10 @@ class ArchiveSource:
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self.where = f"{MANIFEST} in {archive.where}"
+
+    def size(self, relative: str) -> int:
+        """Bytes of one member, 0 where it is missing."""
+        return self.archive.size(relative)
 
     def features(self, relative: str, what: str) -> dict[str, Tensor]:
         """``{space: tensor}`` of one member."""
@@ -72,19 +75,18 @@ def open_story_file(path: Path) -> Story:
         SeedStoryError: no story file, one that is cut short, damaged, of a newer version, or that
             means harm (see `Archive`). The file is only read.
     """
-    if not path.is_file():
-        raise SeedStoryError(f"There is no story file at {path}. Check the path.")
-    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
-        return _story(archive)
+    with open_archive(path) as archive:
+        return story_in(archive)
 
 
 def open_story_bytes(data: bytes, where: str = "the story file") -> Story:
     """As `open_story_file`, from bytes; ``where`` is what to call them in messages."""
     with Archive(io.BytesIO(data), where, len(data)) as archive:
-        return _story(archive)
+        return story_in(archive)
 
 
-def _story(archive: Archive) -> Story:
+def story_in(archive: Archive) -> Story:
+    """The story of an archive."""
     raw = archive.manifest(MAX_MANIFEST)
     source = ArchiveSource(archive)
     return story_of(parse_manifest(raw, source.where), source)
@@ -102,13 +104,11 @@ def unpack_story_file(path: Path, folder: Path) -> Story:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SeedStoryError(f"{folder} is there already. Give a new or empty folder.")
-    if not path.is_file():
-        raise SeedStoryError(f"There is no story file at {path}. Check the path.")
-    require_space(folder, path.stat().st_size, "Unpacking the story")
     making = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PART}")
-    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
-        story = _story(archive)
-        with writable(folder), disk_guard(folder):
+    with open_archive(path) as archive:
+        require_space(folder, path.stat().st_size, "Unpacking the story")
+        story = story_in(archive)
+        with disk_guard(folder):
             try:
                 making.mkdir(parents=True)
                 _unpack(archive, making)

@@ -27,9 +27,29 @@ def test_nan_is_refused_before_anything_is_written(tmp_path: Path):
 
 def test_other_errors_pass_through(tmp_path: Path):
     with pytest.raises(OSError) as caught, files.atomic_path(tmp_path / "a"):
-        raise OSError(errno.EACCES, "no")
-    assert caught.value.errno == errno.EACCES
+        raise OSError(errno.EIO, "no")
+    assert caught.value.errno == errno.EIO
     assert not list(tmp_path.iterdir())
+
+
+def test_a_new_file_takes_the_first_free_name(tmp_path: Path):
+    names = [tmp_path / f"{n}.txt" for n in range(3)]
+    names[0].write_bytes(b"mine")
+    assert files.atomic_write_new(names, b"a") == names[1]
+    assert files.atomic_write_new(names, b"b") == names[2]
+    assert files.atomic_write_new(names, b"c") is None and files.atomic_write_new([], b"") is None
+    assert [path.read_bytes() for path in names] == [b"mine", b"a", b"b"]
+    assert sorted(tmp_path.iterdir()) == names
+
+
+def test_without_hard_links_a_new_file_replaces_none_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_a_new_file_takes_the_first_free_name(tmp_path)
 
 
 def _write_over_the_limit(target: Path, limit: int, out) -> None:

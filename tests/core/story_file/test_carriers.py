@@ -10,6 +10,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -23,7 +24,7 @@ from test_story_store import HOSTILE, edit, noise, same, tell  # noqa: E402
 from seedstory_core import story_store as store  # noqa: E402
 from seedstory_core.errors import SeedStoryError  # noqa: E402
 from seedstory_core.images import decode_picture, encode_png  # noqa: E402
-from seedstory_core.story import attach_image  # noqa: E402
+from seedstory_core.story import append, attach_image  # noqa: E402
 from seedstory_core.story_file import (  # noqa: E402
     MEDIA_TYPE,
     carriers,
@@ -213,3 +214,22 @@ def test_what_is_odd_is_noted(tmp_path: Path) -> None:
     notes = " ".join(check_story(tmp_path / "s").notes)
     assert "picture of panel 1 is another" in notes and "panel 2 was changed by hand" in notes
     assert "1 files belong to no panel, as panels/777.png" in notes
+    edit(tmp_path / "s", lambda data: data["panels"][1].update(uid="mine"))
+    notes = " ".join(check_story(tmp_path / "s").notes)
+    assert "$.panels[1].uid departs from the schema: 'mine' does not match" in notes
+
+
+def test_a_missing_schema_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_story_file(tell(1), tmp_path / "a.seedstory")
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    assert "not held against the schema" in check_story(path).notes[0]
+
+
+def test_a_story_of_many_panels_in_a_pdf(tmp_path: Path) -> None:
+    """pypdf takes streams of at most 75 MB; twenty panels of the released weights are more."""
+    pytest.importorskip("fpdf")
+    pytest.importorskip("pypdf")
+    big = replace(tell(2).panels[1], features={"toy.code": torch.zeros(20_000_000)})
+    story = append(tell(1), big)
+    (tmp_path / "a.pdf").write_bytes(pdf_with(pack_story(story)))
+    assert read_carried(tmp_path / "a.pdf") == pack_story(story)
