@@ -46,7 +46,7 @@ def save_parts(
     if len(story) > MAX_PANELS:
         raise SeedStoryError(f"A story has at most {MAX_PANELS} panels, this one {len(story)}.")
     known = known or {}
-    workflows = dict(known.get(WORKFLOWS, {}))
+    workflows = _Workflows(known.get(WORKFLOWS, {}))
     entries = [
         _save_panel(sink, index, panel, before[index] if index < len(before) else {}, workflows)
         for index, panel in enumerate(story.panels)
@@ -62,11 +62,36 @@ def save_parts(
         "characters": _save_characters(sink, story.characters, known.get("characters", [])),
         "panels": [*entries, *further],
     }
-    return {**data, WORKFLOWS: workflows} if workflows else data
+    used = workflows.used(data["panels"])
+    return {**data, WORKFLOWS: used} if used else data
+
+
+class _Workflows:
+    """ComfyUI's workflows by their digest; panels mostly share one, which is digested once."""
+
+    def __init__(self, known: Mapping[str, Json]) -> None:
+        self._known = dict(known)
+        self._digests: dict[int, str] = {}  # by identity, while the story holds them
+
+    def digest(self, workflow: Mapping[str, Json]) -> str:
+        """Its name, under which it is remembered."""
+        known = self._digests.get(id(workflow))
+        if known is None:
+            body = json.dumps(workflow, sort_keys=True, ensure_ascii=True)
+            known = hashlib.sha256(body.encode()).hexdigest()[:DIGITS]
+            self._digests[id(workflow)] = known
+            self._known[known] = dict(workflow)
+        return known
+
+    def used(self, panels: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
+        """Those that a panel still names, in the order of the panels."""
+        marks = [dict(entry.get("provenance") or {}).get(WORKFLOW) for entry in panels]
+        named = dict.fromkeys(mark for mark in marks if isinstance(mark, str))
+        return {mark: self._known[mark] for mark in named if mark in self._known}
 
 
 def _save_panel(
-    sink: Sink, index: int, panel: Panel, before: Mapping[str, Any], workflows: dict[str, Json]
+    sink: Sink, index: int, panel: Panel, before: Mapping[str, Any], workflows: _Workflows
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "caption": panel.caption,
@@ -96,16 +121,12 @@ def _save_panel(
     return entry
 
 
-def _provenance(panel: Panel, workflows: dict[str, Json]) -> dict[str, Json]:
-    """The panel's own, with its workflow by digest: panels mostly share one."""
-    provenance = dict(panel.provenance)
-    workflow = provenance.get(WORKFLOW)
-    if isinstance(workflow, dict):
-        body = json.dumps(workflow, sort_keys=True, ensure_ascii=True)
-        digest = hashlib.sha256(body.encode()).hexdigest()[:DIGITS]
-        workflows[digest] = workflow
-        provenance[WORKFLOW] = digest
-    return provenance
+def _provenance(panel: Panel, workflows: _Workflows) -> dict[str, Json]:
+    """The panel's own, with its workflow by digest."""
+    workflow = panel.provenance.get(WORKFLOW)
+    if not isinstance(workflow, dict):
+        return dict(panel.provenance)
+    return {**panel.provenance, WORKFLOW: workflows.digest(workflow)}
 
 
 def _features_bytes(features: Mapping[str, Tensor]) -> bytes:

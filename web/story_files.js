@@ -1,15 +1,36 @@
 /**
- * Load Story File: a button that uploads a file, and a file dropped on the node.
+ * Story files in the front end.
  *
- * ComfyUI's own upload widget takes pictures, sounds and videos only; its route takes any file.
+ * On Load Story File: a button that uploads a file, and a file dropped on the node. (ComfyUI's own
+ * upload widget takes pictures, sounds and videos only; its route takes any file.)
+ *
+ * On the canvas: a story file or a book that is dropped there opens the workflow that made it, as a
+ * picture does by ComfyUI itself. A story without one comes in a new Load Story File.
  */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const NODE = "SeedStory_LoadStoryFile";
-const ENDINGS = [".seedstory", ".png", ".pdf", ".epub", ".cbz", ".html"];
+const BOOKS = [".seedstory", ".pdf", ".epub", ".cbz", ".html"];
+const ENDINGS = [...BOOKS, ".png"];
+const FORMAT = "seedstory-story";
+const MANIFEST = "story.json";
+const LINK = "data:application/vnd.seedstory+zip;base64,";
+const MEMBER = 0x04034b50; // "PK\3\4": a member of a zip begins
+const HEAD = 30; // bytes before its name
 
-const isStory = (file) => ENDINGS.some((ending) => file.name.toLowerCase().endsWith(ending));
+const ends = (file, endings) => endings.some((one) => file.name.toLowerCase().endsWith(one));
+
+function complain(file, error) {
+  app.extensionManager.toast.add({
+    severity: "error",
+    summary: `${file.name} was not opened`,
+    detail: error.message,
+    life: 8000,
+  });
+}
+
+// ---- onto the node
 
 /** Uploads to the input folder; the name it got there, which differs where one was taken. */
 async function upload(file) {
@@ -31,12 +52,7 @@ async function take(node, file) {
     widget.callback?.(name);
     node.setDirtyCanvas(true, true);
   } catch (error) {
-    app.extensionManager.toast.add({
-      severity: "error",
-      summary: `${file.name} was not uploaded`,
-      detail: error.message,
-      life: 8000,
-    });
+    complain(file, error);
   }
 }
 
@@ -48,15 +64,82 @@ function chooseFile(node) {
   input.click();
 }
 
+// ---- onto the canvas
+
+/** The bytes of a file in which a story lies as it is; an HTML page has it in a link. */
+async function bytesOf(file) {
+  if (!ends(file, [".html"])) return new Uint8Array(await file.arrayBuffer());
+  const text = await file.text();
+  const at = text.indexOf(LINK);
+  if (at < 0) return new Uint8Array();
+  const [data] = /^[A-Za-z0-9+/=\s]*/.exec(text.slice(at + LINK.length));
+  return Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+}
+
+/**
+ * The manifest of the story that lies in the bytes of a file, null where none does. Books hold the
+ * story file as it is, and that holds its manifest as it is, last: so it is looked for from behind.
+ */
+function manifestIn(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = (from, length) => new TextDecoder().decode(bytes.subarray(from, from + length));
+  for (let at = bytes.length - HEAD - MANIFEST.length; at >= 0; at -= 1) {
+    if (bytes[at] !== 0x50 || view.getUint32(at, true) !== MEMBER) continue;
+    const [packing, length, extra] = [8, 26, 28].map((place) => view.getUint16(at + place, true));
+    if (packing !== 0 || text(at + HEAD, length) !== MANIFEST) continue;
+    const manifest = JSON.parse(text(at + HEAD + length + extra, view.getUint32(at + 18, true)));
+    return manifest?.format === FORMAT ? manifest : null;
+  }
+  return null;
+}
+
+/** ``{workflow, prompt}`` of the newest panel that has them. */
+function made(manifest) {
+  const marks = manifest.panels.map((panel) => panel.provenance?.workflow);
+  const mark = marks.filter(Boolean).at(-1);
+  return (typeof mark === "string" ? manifest.workflows?.[mark] : mark) ?? {};
+}
+
+/** Opens what a file carries; false where it carries no story. */
+async function open(file) {
+  const manifest = manifestIn(await bytesOf(file));
+  if (!manifest) return false;
+  const { workflow, prompt } = made(manifest);
+  const name = file.name.replace(/\.\w+$/, "");
+  if (workflow) {
+    await app.loadGraphData(workflow, true, true, name);
+  } else if (prompt) {
+    await app.loadApiJson(prompt, name);
+  } else {
+    const node = LiteGraph.createNode(NODE);
+    node.pos = [...app.canvas.graph_mouse];
+    app.graph.add(node);
+    await take(node, file);
+  }
+  return true;
+}
+
 app.registerExtension({
   name: "seedstory.storyFiles",
+  setup() {
+    const handle = app.handleFile;
+    app.handleFile = async function (file, ...others) {
+      try {
+        if (ends(file, BOOKS) && (await open(file))) return;
+      } catch (error) {
+        complain(file, error);
+        return;
+      }
+      await handle.call(this, file, ...others);
+    };
+  },
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;
     const button = node.addWidget("button", "choose story file", null, () => chooseFile(node));
     button.serialize = false;
     node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((i) => i.kind === "file");
     node.onDragDrop = (event) => {
-      const file = [...(event.dataTransfer?.files ?? [])].find(isStory);
+      const file = [...(event.dataTransfer?.files ?? [])].find((one) => ends(one, ENDINGS));
       if (file) take(node, file);
       return Boolean(file);
     };

@@ -22,12 +22,29 @@ EVERY, FIRST, NONE = "every picture", "first picture", "none"
 
 def workflow_here(hidden: Any) -> dict[str, Any]:
     """What ComfyUI puts into its own PNG files; nothing with ``--disable-metadata``."""
+    return _workflow(hidden.prompt, hidden.extra_pnginfo)
+
+
+def running_workflow() -> dict[str, Any]:
+    """The same for nodes that keep panels while they run, and have no hidden inputs: as queued."""
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    context, server = get_executing_context(), getattr(PromptServer, "instance", None)
+    if context is None or server is None:
+        return {}
+    running = list(server.prompt_queue.currently_running.values())
+    queued = next((item for item in running if item[1] == context.prompt_id), None)
+    return {} if queued is None else _workflow(queued[2], queued[3].get("extra_pnginfo"))
+
+
+def _workflow(prompt: Any, extra_pnginfo: Any) -> dict[str, Any]:
     from comfy.cli_args import args
 
     if args.disable_metadata:
         return {}
-    found = {} if hidden.prompt is None else {"prompt": hidden.prompt}
-    text = json.dumps(found | dict(hidden.extra_pnginfo or {}))
+    found = {} if prompt is None else {"prompt": prompt}
+    text = json.dumps(found | dict(extra_pnginfo or {}))
     # ComfyUI marks nodes that always change with NaN, which is no JSON
     return json.loads(text, parse_constant=lambda _: None)
 

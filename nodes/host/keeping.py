@@ -6,8 +6,10 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from ...seedstory_core.story_file import with_workflow
 from ...seedstory_core.story_store import keep
 from ...seedstory_core.types import Story
+from .carrying import running_workflow
 from .folders import stories_folder
 from .progress import announce
 
@@ -50,7 +52,9 @@ messages = Messages()
 
 
 def keep_story(story: Story) -> Path:
-    """Save ``story`` among the stories and tell the page that watches; the folder it is in."""
-    folder = keep(stories_folder(), story)
+    """Save ``story`` among the stories, with the workflow of the prompt that runs, and tell the
+    page that watches; the folder it is in."""
+    made = with_workflow(story, running_workflow())
+    folder = keep(stories_folder(), made)
     messages.send(folder.name, len(story))
     return folder

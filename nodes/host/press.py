@@ -15,6 +15,7 @@ from torch import Tensor
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.types import Story
 from ...seedstory_core.world import find_worlds, load_world
+from .carrying import running_workflow
 from .folders import fonts_folder, world_roots
 from .pages import AUTOMATIC, own_font
 from .progress import Reporter
@@ -74,13 +75,13 @@ def pressed(
     Returns: paths in the output folder, such as ``seedstory-books/fox_00001/fox.pdf``.
     """
     from ...seedstory_core.press.formats import press
-    from ...seedstory_core.story_file import pack_story
+    from ...seedstory_core.story_file import pack_story, with_workflow
 
     if not endings:
         raise SeedStoryError("No format is chosen. Switch on at least one, such as pdf.")
     stem = _UNSAFE.sub("_", name).strip(" .")[:MAX_NAME] or "book"
     settings = _noticed(story, settings)
-    data = pack_story(story) if carry else b""
+    data = pack_story(with_workflow(story, running_workflow())) if carry else b""
     folder = _new_folder(stem)
     report = Reporter(stages=len(endings))
     try:
