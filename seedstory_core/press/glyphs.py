@@ -25,7 +25,8 @@ def subsets(faces: Mapping[str, Face]) -> dict[Face, bytes]:
 def _subset(face: Face, text: str) -> bytes:
     subset, ttlib = need("fontTools.subset"), need("fontTools.ttLib")
     try:
-        font = ttlib.TTFont(face.path, fontNumber=face.index, lazy=True)
+        # without the time of day, so that the same book is the same file
+        font = ttlib.TTFont(face.path, fontNumber=face.index, lazy=True, recalcTimestamp=False)
         if font["OS/2"].fsType & 0x0002:
             raise SeedStoryError(
                 f"The font {face.path.name} forbids to be embedded in documents. Choose another."

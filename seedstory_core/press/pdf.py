@@ -6,6 +6,7 @@ the PDF is the book and the story in one.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..types import Progress, no_progress
 from .extras import need
 from .sheets import PAPER, Book, Picture, Rect, Shape, Sheet, Words
 
+CREATED = datetime(1980, 1, 1, tzinfo=timezone.utc)  # always: the same book is the same file
 SHARP = 256  # pixels; smaller pictures are mostly pixel art
 CRISP = 1200  # pixels to which pixel art grows at least, since viewers blur what they enlarge
 
@@ -63,6 +65,7 @@ class PdfMaker:
         self.pdf.set_title(book.title)
         self.pdf.set_lang(book.language)
         self.pdf.set_producer("SEED-Story book press (fpdf2)")
+        self.pdf.set_creation_date(CREATED)
         if book.settings.author:
             self.pdf.set_author(book.settings.author)
         self._fonts()
