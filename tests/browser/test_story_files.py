@@ -1,71 +1,148 @@
-"""Story files dropped on their node, and pictures with a workflow dropped on the canvas."""
+"""Story files and books dropped on their node and on the canvas, as files from the desktop."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from support.front_end import FrontEnd, browser, front_end
 from support.server import ComfyServer
 
-from seedstory_core.images import encode_png
 from seedstory_core.story import append
-from seedstory_core.story_file import embed_in_png, pack_story
+from seedstory_core.story_file import open_any, pack_story, workflow_of
 from seedstory_core.types import Panel, Story, WorldRef
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 
-MAKE = """(type) => { app.graph.clear(); const node = LiteGraph.createNode(type);
-    app.graph.add(node); window.dropped = node;
-    return node.widgets.map((widget) => widget.name); }"""
-DROP = """async ([name, text]) => {
+LOAD, SAVE, BOOK = "SeedStory_LoadStoryFile", "SeedStory_SaveStoryFile", "SeedStory_PressBook"
+PICTURES, PANELS = "SeedStory_SaveStoryImages", "SeedStory_Panels"
+#: Drops a file in the middle of the canvas, or on the node with the id.
+DROP = """([name, kind, text, id]) => {
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-    const event = { dataTransfer: new DataTransfer() };
-    event.dataTransfer.items.add(new File([bytes], name));
-    const over = window.dropped.onDragOver(event);
-    return [over, window.dropped.onDragDrop(event)];
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name, { type: kind }));
+    const view = app.canvas.canvas.getBoundingClientRect(), ds = app.canvas.ds;
+    let [x, y] = [view.x + view.width / 2, view.y + view.height / 2];
+    if (id !== null) {
+        const [left, top, width, height] = app.graph.getNodeById(id).getBounding();
+        x = view.x + (left + width / 2 + ds.offset[0]) * ds.scale;
+        y = view.y + (top + height / 2 + ds.offset[1]) * ds.scale;
+    }
+    for (const type of ['dragover', 'drop'])
+        app.canvas.canvas.dispatchEvent(new DragEvent(type, { dataTransfer, clientX: x, clientY: y,
+            bubbles: true, cancelable: true, composed: true }));
 }"""
-VALUE = "() => window.dropped.widgets.find((widget) => widget.name === 'file').value"
-OPEN = """async (text) => {
+ALONE = """(type) => { app.graph.clear(); const node = LiteGraph.createNode(type);
+    node.pos = [100, 100]; app.graph.add(node); app.canvas.ds.reset(); app.canvas.draw(true, true);
+    return [node.id, node.widgets.map((widget) => widget.name)]; }"""
+VALUE = """(type) => app.graph._nodes.find((node) => node.type === type)
+    ?.widgets.find((widget) => widget.name === 'file').value"""
+TYPES = "() => app.graph._nodes.map((node) => node.type).sort()"
+#: Load Story File -> story file, pictures, and a book of each kind.
+BUILD = """([[load, save, book, pictures, panels], kinds]) => {
     app.graph.clear();
-    const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-    await app.handleFile(new File([bytes], 'page.png', { type: 'image/png' }));
+    const [from, ...to] = [load, save, book, panels, pictures].map((type) => {
+        const node = LiteGraph.createNode(type); app.graph.add(node); return node; });
+    for (const node of to)
+        from.connect(0, node, node.inputs.findIndex((input) => input.name === 'story'));
+    to[2].connect(0, to[3], to[3].inputs.findIndex((input) => input.name === 'images'));
+    from.widgets.find((widget) => widget.name === 'file').value = 'tale.seedstory';
+    for (const widget of to[1].widgets) if (typeof widget.value === 'boolean')
+        widget.value = widget.name === 'carry_story' || kinds.includes(widget.name);
+    to[3].widgets.find((widget) => widget.name === 'filename_prefix').value = 'files/page';
+    to[0].widgets.find((widget) => widget.name === 'filename_prefix').value = 'files/tale';
 }"""
-TYPES = "() => app.graph._nodes.map((node) => node.type)"
-GRAPH = "() => JSON.parse(JSON.stringify(app.graph.serialize()))"
+KINDS = {"pdf": "application/pdf", "epub": "application/epub+zip", "html": "text/html"}
+KINDS |= {"png": "image/png", "cbz": "application/vnd.comicbook+zip", "seedstory": ""}
 
 
 @pytest.fixture(scope="module")
-def page(comfy: ComfyServer, chromium: str) -> Iterator[FrontEnd]:
-    with browser(chromium) as chrome, front_end(chrome, comfy) as opened:
+def chrome(chromium: str) -> Iterator[Any]:
+    with browser(chromium) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", params=["comfy", "comfy_oldest"])
+def server(request: pytest.FixtureRequest) -> ComfyServer:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def page(chrome: Any, server: ComfyServer) -> Iterator[FrontEnd]:
+    with front_end(chrome, server) as opened:
         yield opened
         assert opened.complaints == []
 
 
 def tale() -> Story:
     story = Story((), "toy", WorldRef("w", "d" * 64), "tale")
-    picture = torch.full((8, 8, 3), 99, dtype=torch.uint8)
-    return append(story, Panel("A fox.", "A fox.", "opening", image=picture))
+    for number, caption in enumerate(("A fox.", "A hen & <b>an egg</b>.")):
+        picture = torch.full((8, 8, 3), 99 + number, dtype=torch.uint8)
+        origin = "told" if number else "opening"
+        features = {"toy.code": torch.ones(2, 2)}
+        panel = Panel(caption, caption, origin, features=features, image=picture)
+        story = append(story, panel)
+    return story
 
 
-def text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def drop(page: FrontEnd, name: str, data: bytes, node: int | None = None) -> None:
+    kind = KINDS.get(name.rsplit(".", 1)[-1], "text/plain")
+    page.page.evaluate(DROP, [name, kind, base64.b64encode(data).decode(), node])
 
 
 def test_a_file_is_dropped_on_its_node(page: FrontEnd) -> None:
-    names = page.page.evaluate(MAKE, "SeedStory_LoadStoryFile")
+    number, names = page.page.evaluate(ALONE, LOAD)
     assert names == ["file", "choose story file"]
-    assert page.page.evaluate(DROP, ["notes.txt", text(b"x")]) == [True, False]
-    assert page.page.evaluate(DROP, ["fox.seedstory", text(pack_story(tale()))]) == [True, True]
-    page.page.wait_for_function(f"({VALUE})() === 'fox.seedstory'")
+    drop(page, "fox.seedstory", pack_story(tale()), number)
+    page.page.wait_for_function(f"({VALUE})('{LOAD}') === 'fox.seedstory'")
+    assert page.page.evaluate(TYPES) == [LOAD]
+    other = pack_story(Story((), "toy", WorldRef("w", "d" * 64), "other"))
+    drop(page, "fox.seedstory", other, number)
+    page.page.wait_for_function(f"({VALUE})('{LOAD}') === 'fox (1).seedstory'")
 
 
-def test_a_picture_brings_its_workflow_back(page: FrontEnd) -> None:
-    page.page.evaluate(MAKE, "SeedStory_ShowStory")
-    workflow = page.page.evaluate(GRAPH)
-    picture = encode_png(torch.full((8, 8, 3), 99, dtype=torch.uint8))
-    png = embed_in_png(picture, pack_story(tale()), {"workflow": workflow})
-    page.page.evaluate(OPEN, text(png))
-    page.page.wait_for_function(f"({TYPES})().includes('SeedStory_ShowStory')")
+def test_a_file_is_chosen_with_the_button(page: FrontEnd, tmp_path: Path) -> None:
+    page.page.evaluate(ALONE, LOAD)
+    (tmp_path / "hen.seedstory").write_bytes(pack_story(tale()))
+    with page.page.expect_file_chooser() as chooser:
+        page.page.evaluate("() => app.graph._nodes[0].widgets[1].callback()")
+    chooser.value.set_files(tmp_path / "hen.seedstory")
+    page.page.wait_for_function(f"({VALUE})('{LOAD}') === 'hen.seedstory'")
+
+
+def test_a_story_without_a_workflow_comes_in_a_node(page: FrontEnd) -> None:
+    page.page.evaluate(ALONE, "SeedStory_ShowStory")
+    drop(page, "told.seedstory", pack_story(tale()))
+    page.page.wait_for_function(f"({VALUE})('{LOAD}') === 'told.seedstory'")
+    assert page.page.evaluate(TYPES) == [LOAD, "SeedStory_ShowStory"]
+
+
+def test_every_book_brings_story_and_workflow_back(page: FrontEnd, server: ComfyServer) -> None:
+    (server.base / "input" / "tale.seedstory").write_bytes(pack_story(tale()))
+    page.page.evaluate("async () => { await app.refreshComboInNodes(); }")
+    oldest = server.base.name.startswith("comfy-oldest")  # without the libraries of the press
+    kinds = ["cbz"] if oldest else ["cbz", "epub", "html", "pdf"]
+    page.page.evaluate(BUILD, [[LOAD, SAVE, BOOK, PICTURES, PANELS], kinds])
+    before = page.page.evaluate(TYPES)
+    assert page.run() == ""
+    places = ("files/tale_*", "files/page_*", "seedstory-books/book_*/book.*")
+    made = {path.suffix[1:]: path for at in places for path in (server.base / "output").glob(at)}
+    for kind in [*kinds, "png", "seedstory"]:
+        story = open_any(made[kind])
+        assert [p.uid for p in story.panels] == [p.uid for p in tale().panels], kind
+        assert workflow_of(story)["workflow"]["nodes"], kind
+        page.page.evaluate(ALONE, "SeedStory_ShowStory")
+        drop(page, made[kind].name, made[kind].read_bytes())
+        page.page.wait_for_function(f"(wanted) => ({TYPES})().join() === wanted.join()", arg=before)
+    assert page.run() == "", "what came back runs"
+
+
+def test_a_book_without_a_story_is_left_to_comfyui(page: FrontEnd) -> None:
+    page.page.evaluate(ALONE, "SeedStory_ShowStory")
+    drop(page, "bare.pdf", b"%PDF-1.7 nothing")
+    page.page.wait_for_timeout(1000)
+    assert page.page.evaluate(TYPES) == ["SeedStory_ShowStory"]
