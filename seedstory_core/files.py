@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from .errors import SeedStoryError
 
 CHUNK = 1 << 22  # bytes read at once while hashing
 PART = ".part"
+_MANY = 32  # files; waiting for the disk takes some milliseconds for each
+_RANDOM = 4  # bytes in the name of a temporary file
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 #: What linking says where a file system has no second names for files.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
@@ -119,7 +121,7 @@ def atomic_path(target: Path, needed: int | None = None) -> Iterator[Path]:
 
 
 def _part_of(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART}")
+    return target.with_name(f".{target.name}.{secrets.token_hex(_RANDOM)}{PART}")
 
 
 def _sync(part: Path) -> None:
@@ -131,6 +133,42 @@ def atomic_write_bytes(target: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``target``, whole or not at all."""
     with atomic_path(target, len(data)) as part:
         part.write_bytes(data)
+
+
+@contextlib.contextmanager
+def atomic_batch() -> Iterator[Callable[[Path, bytes], None]]:
+    """Yields what writes ``(target, data)``; the files get their names when the block ends well.
+
+    Each is whole or absent, as by `atomic_write_bytes`, but the disk is not waited for after every
+    one of many files.
+
+    Raises:
+        SeedStoryError: the disk is full or read-only; none of the files has changed then.
+    """
+    parts: dict[Path, Path] = {}
+
+    def write(target: Path, data: bytes) -> None:
+        with disk_guard(target, len(data)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            parts[target] = _part_of(target)
+            parts[target].write_bytes(data)
+
+    try:
+        yield write
+        if len(parts) > _MANY and hasattr(os, "sync"):
+            os.sync()  # waits for the disk once
+        else:
+            for target, part in parts.items():
+                with disk_guard(target):
+                    _sync(part)
+        for target, part in parts.items():
+            with disk_guard(target):
+                os.replace(part, target)
+        for folder in {target.parent for target in parts}:
+            sync_folder(folder)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def atomic_write_new(targets: Iterable[Path], data: bytes) -> Path | None:
@@ -197,7 +235,8 @@ def sweep_parts(folder: Path, below: bool = False) -> list[Path]:
     Args:
         below: also those in its folders.
     """
-    pattern = f"**/.*{PART}" if below else f".*{PART}"
+    ours = f".*.{'[0-9a-f]' * 2 * _RANDOM}{PART}"
+    pattern = f"**/{ours}" if below else ours
     stale = sorted(folder.glob(pattern)) if folder.is_dir() else []
     for part in filter(Path.is_file, stale):
         part.unlink(missing_ok=True)

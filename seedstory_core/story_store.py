@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .errors import SeedStoryError
-from .files import atomic_path, atomic_write_bytes, atomic_write_json
+from .files import atomic_batch, atomic_path, atomic_write_json
 from .locks import folder_lock
 from .story import feature_digests
 from .story_reader import (
@@ -143,22 +143,22 @@ def _save(folder: Path, story: Story) -> None:
                 "continue that story: load it first."
             )
         known = read_manifest(folder)
-    data = save_parts(
-        story, FolderSink(folder), known, panel_entries(known, folder) if known else ()
-    )
+    before = panel_entries(known, folder) if known else ()
+    with atomic_batch() as write:
+        data = save_parts(story, FolderSink(folder, write), known, before)
     if data != known:
         atomic_write_json(folder / MANIFEST, data)
 
 
 class FolderSink:
-    """Puts the files of a story into its folder, each whole or not at all."""
+    """Puts the files of a story into its folder, by what `atomic_batch` yields."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, write: Callable[[Path, bytes], None]) -> None:
+        self.folder, self._write = folder, write
 
     def write(self, relative: str, data: bytes) -> None:
         """Write one file; no name leads out of the folder."""
-        atomic_write_bytes(inside(self.folder, relative), data)
+        self._write(inside(self.folder, relative), data)
 
     def set_aside(self, index: int, before: Mapping[str, Any]) -> dict[str, Any]:
         """Give the present picture of a panel a second name, so that the first can be replaced."""

@@ -51,9 +51,9 @@ def _show(args: argparse.Namespace) -> int:
     story = open_any(args.story)
     for index, panel in enumerate(story.panels):
         mark = " " if panel.image is not None else "-"
-        print(f"{index:>4} {mark} {' '.join(panel.caption.split())}")
+        print(f"{index:>4} {mark} {_line(panel.caption)}")
     if story.closing:
-        print(f"       {story.closing}")
+        print(f"       {_line(story.closing)}")
     print(f"{args.story}: {_summary(story)}")
     return 0
 
@@ -64,9 +64,14 @@ def _validate(args: argparse.Namespace) -> int:
     report = check_story(args.story)
     print(f"{args.story}: {_summary(report.story)}")
     for note in report.notes:
-        print(f"note: {note}")
+        print(f"note: {_line(note)}")
     print("whole: every feature and picture was read")
     return 0
+
+
+def _line(text: str) -> str:
+    """``text`` on one line, without what could steer the terminal: files come from strangers."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
 
 
 def _summary(story: Any) -> str:
@@ -76,7 +81,8 @@ def _summary(story: Any) -> str:
     state = "ended" if story.ended else "open"
     return (
         f"{len(story)} panels, {painted} with a picture, {state}; "
-        f"engine {story.engine}, world {story.world.name} ({story.world.digest[:12]})"
+        f"engine {_line(story.engine)}, world {_line(story.world.name)} "
+        f"({_line(story.world.digest[:12])})"
     )
 
 
@@ -87,7 +93,7 @@ def _list(args: argparse.Namespace) -> int:
         raise SeedStoryError(f"{args.dir} is not a folder. Name the folder that stories are in.")
     found = kept_stories(args.dir)
     for line in found:
-        print(f"{line.path.name:<32} {line.summary}")
+        print(f"{_line(line.path.name):<32} {_line(line.summary)}")
     if not found:
         print(f"There is no story in {args.dir}.")
     return 0

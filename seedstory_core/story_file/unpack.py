@@ -13,7 +13,7 @@ from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
 from ..errors import SeedStoryError
-from ..files import PART, atomic_write_bytes, disk_guard, require_space, sync_folder
+from ..files import PART, atomic_batch, atomic_write_bytes, disk_guard, require_space, sync_folder
 from ..images import MAX_FILE, decode_picture
 from ..story import check_features
 from ..story_reader import (
@@ -125,7 +125,7 @@ def _unpack(archive: Archive, folder: Path) -> None:
     raw = archive.manifest(MAX_MANIFEST)
     source = ArchiveSource(archive)
     manifest = parse_manifest(raw, source.where)
-    for name in named_files(manifest, source.where):
-        data = source.read(name, max(MAX_FEATURES, MAX_FILE), "picture")
-        atomic_write_bytes(inside(folder, name), data)
+    with atomic_batch() as write:
+        for name in named_files(manifest, source.where):
+            write(inside(folder, name), source.read(name, max(MAX_FEATURES, MAX_FILE), "file"))
     atomic_write_bytes(folder / MANIFEST, raw)

@@ -42,6 +42,21 @@ def test_a_new_file_takes_the_first_free_name(tmp_path: Path):
     assert sorted(tmp_path.iterdir()) == names
 
 
+def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), files.atomic_batch() as write:
+        write(tmp_path / "a", b"new")
+        write(tmp_path / "b" / "c", b"new")
+        assert (tmp_path / "a").read_bytes() == b"old" and not (tmp_path / "b" / "c").exists()
+        _ = 1 / 0
+    assert (tmp_path / "a").read_bytes() == b"old" and not list(tmp_path.glob("b/*"))
+    with files.atomic_batch() as write:
+        write(tmp_path / "a", b"new")
+        write(tmp_path / "b" / "c", b"new")
+    assert {path.read_bytes() for path in (tmp_path / "a", tmp_path / "b" / "c")} == {b"new"}
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def test_without_hard_links_a_new_file_replaces_none_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -90,9 +105,10 @@ def test_refuses_to_begin_without_room(tmp_path: Path):
 
 def test_sweep_removes_only_leftovers(tmp_path: Path):
     (tmp_path / "keep.part").write_bytes(b"")
+    (tmp_path / ".download.part").write_bytes(b"of another program")
     (tmp_path / ".a.bin.0123abcd.part").write_bytes(b"half")
     assert [path.name for path in files.sweep_parts(tmp_path)] == [".a.bin.0123abcd.part"]
-    assert [path.name for path in tmp_path.iterdir()] == ["keep.part"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".download.part", "keep.part"]
 
 
 @pytest.mark.parametrize(

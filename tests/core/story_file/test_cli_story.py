@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,12 @@ from seedstory_core.babble import make_world  # noqa: E402
 from seedstory_core.cli import main  # noqa: E402
 from seedstory_core.images import encode_png  # noqa: E402
 from seedstory_core.locks import folder_lock  # noqa: E402
-from seedstory_core.story_file import embed_in_png, open_any, pack_story  # noqa: E402
+from seedstory_core.story_file import (  # noqa: E402
+    embed_in_png,
+    open_any,
+    pack_story,
+    save_story_file,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,18 @@ def test_show_validate_and_list(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "2 panels, 1 with a picture, open; world w" in listed["s.seedstory"]
     assert "cannot be read" in listed["torn.seedstory"]
     assert command("story", "list", tmp_path / "nowhere") == 2
+
+
+def test_a_strangers_words_do_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = replace(tell(1), engine="toy\x1b]0;x\x07", closing="Fin.\x1b[2J\r\n\x9b1m")
+    save_story_file(story, tmp_path / "a.seedstory")
+    for words in (("show", "a.seedstory"), ("validate", "a.seedstory"), ("list", "")):
+        assert command("story", words[0], tmp_path / words[1]) == 0
+        said = capsys.readouterr().out
+        assert all(char.isprintable() or char == "\n" for char in said), said
+    assert open_any(tmp_path / "a.seedstory").closing == story.closing, "the file has it still"
 
 
 def test_export_to_a_file_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
