@@ -90,6 +90,31 @@ def test_a_workflow_is_kept_once_and_comes_back(tmp_path: Path) -> None:
     assert same(store.load_story(tmp_path), later)
 
 
+CAPTIONS = {
+    "control characters": "A\x00 fox\x1b[31m\x07\x7f\x9b\r\n\tran.",
+    "emoji": "\U0001f98a\u200d\U0001f525 \U0001f469\u200d\U0001f467 \U0001f1eb\U0001f1f7",
+    "html": "<script>alert('fox')</script> &amp; <b>\"hen\"]]> {{7*7}}",
+    "turned": "\u202efox\u2066 \u05e9\u05d5\u05e2\u05dc",
+    "not composed": "e\u0301 \u00e9 \u1112\u1161\u11ab",
+    "ten thousand words": "fox " * 10_000,
+    "separators": "a\u2028b\u2029c\x85d\ufeffe",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("caption", CAPTIONS.values(), ids=CAPTIONS)
+def test_captions_come_back_to_the_letter(tmp_path: Path, caption: str) -> None:
+    story = append(tell(1), replace(panel(1), caption=caption, text=caption))
+    assert same(open_story_bytes(pack_story(story)), story)
+    store.save_story(tmp_path, story)
+    assert same(store.load_story(tmp_path), story)
+
+
+def test_captions_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SeedStoryError, match="not valid Unicode"):
+        append(tell(1), replace(panel(1), caption="\ud83e"))
+
+
 def test_a_thousand_panels() -> None:
     small = replace(panel(1), features={"toy.code": torch.zeros(1, 1)})
     story = tell(1)
