@@ -1,10 +1,10 @@
 """Kills ``seedstory tell`` at random moments, and holds it to its word: ``killing.py JSON``.
 
-JSON: ``folder``, ``world``, ``kills``, ``seed``. Every run is a fork of this process, which has
-the library loaded, so that fifty of them do not take fifty starts of torch; each is really killed.
-A run that comes to its end before its kill is checked against a run that was left alone, and the
-next begins a new folder. What a run has printed as finished must be on disk, now and ever after,
-the same to the bit. Prints one JSON object; fails by an assertion.
+JSON: ``folder``, ``world``, ``kills``, ``panels``, ``seed``. Every run is a fork of this process,
+which has the library loaded, so that fifty of them do not take fifty starts of torch; each is
+really killed. A run that comes to its end before its kill is checked against a run that was left
+alone, and the next begins a new folder. What a run has printed as finished must be on disk, now and
+ever after, the same to the bit. Prints one JSON object; fails by an assertion.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from seedstory_core.story_file import open_story_file, pack_folder, pack_story
 from seedstory_core.story_store import load_story
 from seedstory_core.types import Story
 
-PANELS, STEPS = 8, 3
+STEPS = 2
 GOING_ON = re.compile(r"^Going on with .*: (\d+) told, (\d+) painted", re.M)
 
 
@@ -112,9 +112,9 @@ class Keeper:
         assert packed.read_bytes() == again.read_bytes() == pack_story(story)
 
 
-def kill_often(folder: Path, world: str, kills: int, seed: int) -> dict[str, object]:
+def kill_often(folder: Path, world: str, kills: int, panels: int, seed: int) -> dict[str, object]:
     dice = random.Random(seed)
-    words = ["tell", "--world", world, "--panels", str(PANELS), "--steps", str(STEPS)]
+    words = ["tell", "--world", world, "--panels", str(panels), "--steps", str(STEPS)]
     began = time.monotonic()
     said, code = ended(*start([*words, "--out", str(folder / "run-straight")]), None)
     longest = time.monotonic() - began
