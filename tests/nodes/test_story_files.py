@@ -130,6 +130,26 @@ def test_a_failed_save_leaves_nothing(
     assert not list((places / "output").rglob("*.part"))
 
 
+def test_an_output_folder_on_another_disk(pack: ModuleType, story: Any, places: Path) -> None:
+    """A link to a larger disk; the page is shown from where it seems to be."""
+    import folder_paths
+
+    (places / "link").symlink_to(places / "output")
+    folder_paths.set_output_directory(str(places / "link"))
+    node = queued(pack.nodes.story_files.SaveStoryImages)
+    out = node.execute(story, torch.rand(1, 6, 5, 3), "big/page", "none")
+    shown = {"filename": "page_00001_.png", "subfolder": "big", "type": "output"}
+    assert out.ui["images"] == [shown]
+    assert (places / "output" / "big" / "page_00001_.png").is_file()
+
+
+def test_an_empty_input_folder_says_what_to_do(pack: ModuleType, places: Path) -> None:
+    node = pack.nodes.story_files.LoadStoryFile
+    choice = node.define_schema().inputs[0]
+    assert choice.options == [choice.default]
+    assert "drop one on the node" in node.validate_inputs(choice.default)
+
+
 @pytest.mark.parametrize("name", ["nowhere.seedstory", "../output/x.png", "/etc/passwd", ""])
 def test_files_that_are_not_there(pack: ModuleType, places: Path, name: str) -> None:
     node = pack.nodes.story_files.LoadStoryFile
