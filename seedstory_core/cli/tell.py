@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     words = words_of(args, defaults())
     if args.resume:
         out, plan = args.out, args.plan
-        args = parsed([f"--out={out}", *remembered(out), *words])
+        args = parsed([*remembered(out), *words, f"--out={out}"])
         args.plan, words = plan, words_of(args, defaults())
     captions = _captions(args.captions)
     panels = _panel_count(args, len(captions))

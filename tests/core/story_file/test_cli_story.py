@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,11 @@ def test_resume_needs_no_other_option(
     assert len(store.load_story(out)) == 4
     assert command("tell", "--out", tmp_path / "new", "--resume") == 2
     assert "finds no run in" in capsys.readouterr().err
+    known = json.loads((out / "tell.json").read_text())["words"]
+    moved = {"words": [*known, f"--out={tmp_path / 'elsewhere'}"]}
+    (out / "tell.json").write_text(json.dumps(moved))
+    assert command("tell", "--out", out, "--resume") == 0
+    assert not (tmp_path / "elsewhere").exists(), "a stranger's folder cannot choose another"
     (out / "tell.json").write_text('{"words": ["rm"]}')
     assert command("tell", "--out", out, "--resume") == 2
     assert "is damaged" in capsys.readouterr().err
