@@ -102,12 +102,12 @@ def test_files_without_a_story(tmp_path: Path) -> None:
             open_any(path)
 
 
-def pdf_with(data: bytes, name: str = "story.seedstory") -> bytes:
+def pdf_with(data: bytes, compress: bool = False) -> bytes:
     from fpdf import FPDF
 
     book = FPDF()
     book.add_page()
-    book.embed_file(bytes=data, basename=name)
+    book.embed_file(bytes=data, basename="story.seedstory", compress=compress)
     return bytes(book.output())
 
 
@@ -223,6 +223,18 @@ def test_a_missing_schema_library_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     path = save_story_file(tell(1), tmp_path / "a.seedstory")
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     assert "not held against the schema" in check_story(path).notes[0]
+
+
+def test_a_bomb_in_a_pdf_is_not_unpacked(tmp_path: Path) -> None:
+    """pypdf unpacks 75 MB of a stream and no more."""
+    pytest.importorskip("fpdf")
+    pytest.importorskip("pypdf")
+    (tmp_path / "a.pdf").write_bytes(pdf_with(bytes(100_000_000), compress=True))
+    assert (tmp_path / "a.pdf").stat().st_size < 1 << 20
+    with pytest.raises(SeedStoryError, match="PDF that cannot be read"):
+        read_carried(tmp_path / "a.pdf")
+    (tmp_path / "b.pdf").write_bytes(pdf_with(pack_story(tell(2)), compress=True))
+    assert same(open_any(tmp_path / "b.pdf"), tell(2)), "as other programs write it"
 
 
 def test_a_story_of_many_panels_in_a_pdf(tmp_path: Path) -> None:
