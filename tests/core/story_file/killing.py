@@ -27,6 +27,7 @@ from seedstory_core.story_store import load_story
 from seedstory_core.types import Story
 
 STEPS = 2
+FINISHED = re.compile(r"^(?:Telling|Painting) \d+/\d+", re.M)
 GOING_ON = re.compile(r"^Going on with .*: (\d+) told, (\d+) painted", re.M)
 
 
@@ -47,14 +48,30 @@ def start(words: list[str]) -> tuple[int, int]:
         os._exit(code)
 
 
-def ended(child: int, reading: int, kill_after: float | None) -> tuple[str, int]:
-    """What a run has printed and its exit code, -9 where it was killed."""
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
+def ended(child: int, reading: int, kill: tuple[int, float] | None) -> tuple[str, int]:
+    """What a run has printed and its exit code, -9 where it was killed.
+
+    Args:
+        kill: after how many panels that it prints as finished, and so many seconds more.
+    """
+    said = ""
     with open(reading, encoding="utf-8", errors="replace") as pipe:
-        said = pipe.read()
+        while kill is not None:
+            if len(FINISHED.findall(said)) >= kill[0]:
+                time.sleep(kill[1])
+                os.kill(child, signal.SIGKILL)
+                break
+            if not (line := pipe.readline()):
+                break
+            said += line
+        said += pipe.read()
     return said, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def moment(dice: random.Random, left: int, longest: float) -> tuple[int, float]:
+    """When to kill: at any time of a start, or soon after any panel that is ``left`` to finish."""
+    finished = dice.randint(0, max(0, left - 1))
+    return finished, longest * dice.random() if finished == 0 else 0.3 * dice.random() ** 3
 
 
 def promised(said: str) -> tuple[int, int]:
@@ -128,13 +145,14 @@ def kill_often(folder: Path, world: str, kills: int, panels: int, seed: int) -> 
             own = [*words, "--out", str(keeper.folder)]
             if (keeper.folder / "tell.json").exists() and dice.random() < 0.5:
                 own, resumed = ["tell", "--resume", "--out", str(keeper.folder)], resumed + 1
-            after = dice.uniform(0, longest) if done < kills else None
-            said, code = ended(*start(own), after)
+            left = 2 * panels - sum(keeper.words)
+            kill = moment(dice, left, longest) if done < kills else None
+            said, code = ended(*start(own), kill)
             assert code in (0, -signal.SIGKILL), (code, said)
             keeper.check(said)
             if code:
                 done += 1
-                at.append(len(keeper.seen))
+                at.append(keeper.words)
         keeper.check_whole(straight)
         whole += 1
     return {"kills": done, "whole": whole, "resumed": resumed, "at": at, "seconds": longest}
