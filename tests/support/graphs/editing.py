@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import parts
 from .notes import note
-from .parts import DETOKENIZER, LLM, LOAD, OPENING, PAINTING
+from .parts import LLM, LOAD, OPENING
 from .ui_graph import Graph, Group, Link, Node
 
 EDITED = "Mila spots a kite in the meadow."
+CHANGED = "Mila dances in the meadow."
 SCRIPT = f"""# The kite
 
 ## The meadow
@@ -54,18 +57,7 @@ EDIT_AND_REROLL = Graph(
                 "sampling": Link("sampling"),
             },
         ),
-        Node(
-            "again",
-            "SeedStory_PaintStory",
-            5,
-            {
-                "story": Link("reroll"),
-                "model": Link("painter", 0),
-                "vae": Link("painter", 1),
-                "detokenizer": DETOKENIZER,
-                **PAINTING,
-            },
-        ),
+        replace(parts.paint(Link("reroll"), 5), key="again"),
         parts.show(Link("again"), 6),
     ),
     (
@@ -76,6 +68,39 @@ EDIT_AND_REROLL = Graph(
         Group("5 · Tell panel 4 anew", ("reroll",)),
         Group("6 · Paint what is new", ("again",)),
         Group("7 · Read", ("show",)),
+    ),
+)
+
+PRINT_A_BOOK = Graph(
+    "14-print-a-book",
+    "Change panel 3 and print the book",
+    note("14-print-a-book"),
+    (
+        *parts.load(),
+        parts.start("print-a-book"),
+        parts.tell_story(1, panels=6),
+        parts.paint(Link("tell"), 2),
+        Node(
+            "edit",
+            "SeedStory_EditCaption",
+            3,
+            {"story": Link("paint"), "llm": LLM, "panel": 3, "caption": CHANGED},
+        ),
+        replace(parts.paint(Link("edit"), 4), key="again"),
+        Node("book", "SeedStory_BookSettings", 5, {"title": "A Day in the Meadow"}),
+        Node("press", "SeedStory_PressBook", 6, {"story": Link("again"), "book": Link("book")}),
+        Node("pages", "SeedStory_BookPages", 6, {"story": Link("press"), "book": Link("book")}),
+        Node("preview", "PreviewImage", 7, {"images": Link("pages")}),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint", ("paint",)),
+        Group("4 · Change panel 3", ("edit",)),
+        Group("5 · Paint what is new", ("again",)),
+        Group("6 · The book", ("book",)),
+        Group("7 · Print it", ("press", "pages")),
+        Group("8 · Read", ("preview",)),
     ),
 )
 

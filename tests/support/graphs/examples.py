@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import parts
-from .editing import ANY_AUTHOR, EDIT_AND_REROLL
+from .editing import ANY_AUTHOR, EDIT_AND_REROLL, PRINT_A_BOOK
 from .notes import note
 from .parts import LLM, LOAD, VISION
 from .ui_graph import Graph, Group, Link, Node
@@ -341,4 +341,5 @@ EXAMPLES = (
     FEW_STEPS,
     EDIT_AND_REROLL,
     ANY_AUTHOR,
+    PRINT_A_BOOK,
 )

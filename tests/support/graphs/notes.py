@@ -131,6 +131,18 @@ opening's; **Tell Story** illustrates the others word for word.
 Write the names of character cards into *characters*, and their looks follow their names
 (*docs/EDITING.md*).
 """,
+    "14-print-a-book": """
+Press Run once: six panels are told and painted, panel 3 gets another caption and a picture
+to it, and the book is printed. Then write your own caption into **Edit Caption** and press
+Run again: one panel is told and painted, all others stay as they are, to the bit.
+
+The book lies in *output/seedstory-books*: a PDF, an EPUB, and a page for phone and computer.
+Each carries the whole story: put one into **Load Story File** and it opens again. **Book
+Settings** has templates, paper, balloons and bleed (*docs/PRESS.md*).
+
+To change a story that is on disk already, put **Load Story** in the place of everything
+before **Edit Caption**.
+""",
 }
 
 
