@@ -8,9 +8,10 @@ adaptation goes on where it was.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..engines.seed_story.config import SeedStoryConfig
-from ..engines.seed_story.prompt import Vocabulary
 from ..files import atomic_write_json
 from ..world import World
 from .adapt_base import open_words, unet_patch
@@ -40,15 +39,18 @@ from .adapt_stages import (
     told_rows,
 )
 from .adapt_taught import Taught, taught_how
+from .adapt_words import Words, begin, grow, spelt_words
 from .adapted_world import refuse_existing, write_adapted
 from .data import Stories, open_data
 from .detokenizer import Pairs
+from .llm import TellingModule
 from .loop import train
 from .rehearsal import Rehearsal
 from .stage import Progress
 from .windows import Scripts
 
 CHANGES = "changes"
+WORDS, ROWS = "words", "rows.safetensors"
 #: Stages and what they are called in reports.
 STEPS = {TELLING: "LLM", PAINTING: "de-tokenizer", DRAWING: "VAE decoder"}
 
@@ -85,16 +87,17 @@ class Adaptation:
             SeedStoryError: the data, the world or the folders do not do; nothing is half written.
             KeyboardInterrupt: stopped; the same call goes on.
         """
-        config, words = open_words(self.world)
+        words = Words(*open_words(self.world))
         refuse_existing(self.out)
-        series = open_series(self.data, words)
+        series = open_series(self.data, words.vocabulary)
         lessons, encoded = self._prepared(series)
-        told = self._tell(config, words, lessons, encoded, max_steps)
+        words = self._grown(words, series)
+        told = self._tell(words, lessons, encoded, max_steps)
         if told is None:
             return False
         painted: Mapping[str, Tensor] | None = {}
         if self.settings.paint_steps:
-            painted = self._paint(config, words, lessons, encoded, told, max_steps)
+            painted = self._paint(words, lessons, encoded, told, max_steps)
         if painted is None:
             return False
         drawn: Mapping[str, Tensor] | None = {}
@@ -107,12 +110,27 @@ class Adaptation:
             about = provenance(
                 self.world, series, lessons, self._sized, self._taught, self.frugal, figures
             )
-            write_adapted(self.world, self.out, told, painted, drawn, encoded.zero, series, about)
+            write_adapted(
+                self.world, self.out, words, told, painted, drawn, encoded.zero, series, about
+            )
         return True
 
     @cached_property
     def _sized(self) -> AdaptSettings:
         return self.settings.sized(self.frugal)
+
+    def _grown(self, words: Words, series: Stories) -> Words:
+        """The words with those of the new series that shall be tokens of their own."""
+        wanted = self._sized.new_words
+        if wanted is None:
+            wanted = spelt_words(series.captions, words.vocabulary.tokenizer)
+        return grow(self.world, words, wanted, self.run / WORDS) if wanted else words
+
+    def _begin(self, words: Words, mixed: MixedTelling) -> Callable[[TellingModule], None] | None:
+        """Fills the rows of new words, where there are some."""
+        if not words.count:
+            return None
+        return partial(begin, words=words, batches=mixed.all_new(), kept=self.run / WORDS / ROWS)
 
     @cached_property
     def _taught(self) -> Taught:
@@ -166,8 +184,7 @@ class Adaptation:
 
     def _tell(
         self,
-        config: SeedStoryConfig,
-        words: Vocabulary,
+        words: Words,
         lessons: Lessons,
         encoded: Encoded,
         max_steps: int | None,
@@ -176,20 +193,26 @@ class Adaptation:
 
         def build() -> TellStage:
             stage = self.settings.telling(self.frugal, self._taught)
-            scripts = Scripts(words, lessons.stories)
+            scripts = Scripts(words.vocabulary, lessons.stories)
             mixed = MixedTelling(
                 scripts, encoded.features, stage, lessons.tales, self.settings.share
             )
             weight = stage.option("rec_weight", 1.0)
-            module = open_telling(self.world, config, self._sized, self.frugal, rec_weight=weight)
+            module = open_telling(
+                self.world,
+                words,
+                self._sized,
+                self.frugal,
+                rec_weight=weight,
+                begin=self._begin(words, mixed),
+            )
             return TellStage(module, stage, mixed)
 
         return self._trained(TELLING, build, max_steps)
 
     def _paint(
         self,
-        config: SeedStoryConfig,
-        words: Vocabulary,
+        words: Words,
         lessons: Lessons,
         encoded: Encoded,
         told: Mapping[str, Tensor],
@@ -200,17 +223,23 @@ class Adaptation:
         def build() -> PaintStage:
             stage = self.settings.telling(self.frugal, self._taught)
             mixed = MixedTelling(
-                Scripts(words, lessons.stories), encoded.features, stage, lessons.tales, 0.0
+                Scripts(words.vocabulary, lessons.stories),
+                encoded.features,
+                stage,
+                lessons.tales,
+                0.0,
             )
-            module = open_telling(self.world, config, self._sized, self.frugal, told)
+            module = open_telling(self.world, words, self._sized, self.frugal, told)
             self.report("features told")
             starts = lessons.stories.starts
             rows = told_rows(module, mixed, starts, self.settings.window, self.device)
             del module
             patch = unet_patch(self.world)
-            painter = open_painting(self.world, config, self._sized, self.frugal, patch, self.base)
+            painter = open_painting(
+                self.world, words.config, self._sized, self.frugal, patch, self.base
+            )
             pairs = Pairs(encoded.features, encoded.latents, None)
-            recipe = painting_recipe(self.world, config)
+            recipe = painting_recipe(self.world, words.config)
             stage = self.settings.painting(self.frugal, self._taught)
             return PaintStage(
                 painter,
@@ -250,7 +279,9 @@ class Adaptation:
         path = folder / f"{CHANGES}.safetensors"
         if not path.is_file():
             stage = build()
-            self._note(folder, stage)
+            before = self._note(folder, stage)
+            if isinstance(stage, TellStage):
+                stage.hold(before)
             progress = self.report(STEPS[name])
             train(
                 stage,
@@ -263,13 +294,15 @@ class Adaptation:
         wait_for_everyone()
         return load_file(path) if path.is_file() else None
 
-    def _note(self, folder: Path, stage: TellStage | PaintStage | DrawStage) -> None:
-        """The figures before the first step, once."""
+    def _note(self, folder: Path, stage: TellStage | PaintStage | DrawStage) -> dict[str, float]:
+        """The figures before the first step, made once."""
         path = folder / BEFORE
         if not path.is_file() and is_first_process():
             module = stage.module.to(self.device).eval()
             atomic_write_json(path, stage.check(module))
             module.train()
+        wait_for_everyone()
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def is_first_process() -> bool:

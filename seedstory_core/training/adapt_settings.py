@@ -33,6 +33,8 @@ class AdaptSettings:
         also: what else of the LLM is trained, names of `ALSO`; None decides by the world's size:
             the small vocabulary of a small world has pieces that no caption has used yet, and a
             new name may be spelt of them.
+        new_words: become tokens of their own; None: of small worlds the words that the captions
+            say again and again and the tokenizer has to spell.
         whole_detokenizer: the de-tokenizer itself learns too, not only keys and values of the UNet.
         whole_unet: so does the whole UNet; None decides by the world's size.
         told: share of pictures that are painted from what the LLM says instead of true features.
@@ -51,6 +53,7 @@ class AdaptSettings:
     paint_lr: float = 2.5e-4
     window: int = 8
     also: tuple[str, ...] | None = None
+    new_words: tuple[str, ...] | None = None
     whole_detokenizer: bool = True
     whole_unet: bool | None = None
     told: float = 0.5
@@ -92,7 +95,8 @@ class AdaptSettings:
         if also is None:
             also = () if frugal else ("embeddings",)
         whole = whole and self.whole_detokenizer
-        return replace(self, also=also, whole_unet=whole, frugal=frugal)
+        new_words = () if self.new_words is None and frugal else self.new_words
+        return replace(self, also=also, new_words=new_words, whole_unet=whole, frugal=frugal)
 
     def telling(self, frugal: bool, taught: Taught = REFERENCE) -> StageSettings:
         """Of the LLM's stage, on a base that was ``taught`` so."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from ..parts import load_strict
 from ..world import World
 from .adapt_data import Lessons
 from .adapt_modules import LORA, choose_painted, choose_told, painter_class
+from .adapt_reminded import REHEARSED, RemindedTelling
 from .adapt_settings import AdaptSettings
+from .adapt_words import Words
 from .cache import Rows, Shuffled
 from .detokenizer import DetokenizerStage, PainterModule
 from .llm import LlmStage, Telling, TellingModule
@@ -44,6 +46,7 @@ class MixedTelling(Telling):
     ) -> None:
         super().__init__(scripts, features, settings)
         self._kinds = (self._long[self._long < tales], self._long[self._long >= tales])
+        self._old = scripts.starts[tales]  # the first rehearsed panel
         self._share = share if len(self._kinds[1]) else 0.0
 
     def draw(self, count: int, draw: torch.Generator) -> list[Window]:
@@ -51,12 +54,28 @@ class MixedTelling(Telling):
         rehearsed = torch.rand(count, generator=draw) < self._share
         return [self.draw_of(int(kind), draw) for kind in rehearsed]
 
+    def batch(
+        self, windows: list[Window], draw: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """As of `Telling`; with ``draw`` it says which windows are rehearsed."""
+        batch = super().batch(windows, draw)
+        if draw is not None:
+            batch[REHEARSED] = torch.tensor([window.first >= self._old for window in windows])
+        return batch
+
     def draw_of(self, kind: int, draw: torch.Generator) -> Window:
         """A random window of the new stories (0) or of the rehearsed ones (1)."""
         stories = self._kinds[kind]
         number = int(torch.randint(len(stories), (1,), generator=draw))
         early, unit = torch.rand(2, generator=draw).tolist()
         return self._window(int(stories[number]), early, unit)
+
+    def all_new(self) -> Iterator[dict[str, Tensor]]:
+        """The new stories from their beginnings to their ends, window by window."""
+        for story in self._kinds[0]:
+            start, end = self.scripts.starts[story : story + 2]
+            for first in range(start, end - 1, self.panels - 1):
+                yield self.batch([Window(first, min(end, first + self.panels), False)])
 
     def kinds(self) -> dict[str, int]:
         """Names of the kinds there are, for figures."""
@@ -70,6 +89,11 @@ class TellStage(LlmStage):
     def __init__(self, module: TellingModule, settings: StageSettings, train: MixedTelling) -> None:
         super().__init__(module, settings, train)
         self.mixed = train
+
+    def hold(self, before: Mapping[str, float]) -> None:
+        """New captions shall not surprise it less than its own stories did ``before``."""
+        if isinstance(self.module, RemindedTelling):
+            self.module.level = before.get("rehearsed_ce", 0.0)
 
     @torch.no_grad()
     def check(self, module: nn.Module) -> dict[str, float]:
@@ -117,30 +141,37 @@ def merged(name: str, base: Tensor, changes: Mapping[str, Tensor]) -> Tensor:
 
 def open_telling(
     world: World,
-    config: SeedStoryConfig,
+    words: Words,
     settings: AdaptSettings,
     frugal: bool,
     changes: Mapping[str, Tensor] | None = None,
     rec_weight: float = 1.0,
+    begin: Callable[[TellingModule], None] | None = None,
 ) -> TellingModule:
-    """The world's LLM: with adapters to be trained, or with ``changes`` merged and frozen."""
-    spec = next(spec for spec in part_specs(world, config) if spec.name == "llm")
+    """The world's LLM: with adapters to be trained, or with ``changes`` merged and frozen.
+
+    Args:
+        begin: given the LLM before it gets adapters, fills the rows of new words.
+    """
+    spec = next(spec for spec in part_specs(world, words.config) if spec.name == "llm")
     with torch.device("meta"):
-        mllm = Mllm(config)
+        mllm = Mllm(words.config)
     dtype = torch.bfloat16 if frugal else torch.float32
-    state = read_part(spec)
+    state = words.grown(read_part(spec))
     if changes is not None:
         state = {name: merged(name, value, changes) for name, value in state.items()}
     load_strict(mllm, {name: value.to(dtype) for name, value in state.items()}, str(spec.weights))
     if changes is not None:
         return TellingModule(mllm.requires_grad_(False).eval())
+    if begin is not None:
+        begin(TellingModule(mllm).eval())
     options = {"r": settings.rank, "alpha": int(SCALE * settings.rank), "dropout": 0.0}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator_of(settings.seed, "adapters").initial_seed())
         add_lora(mllm, options)
     choose_told(mllm, settings)
     _trained_in_fp32(mllm)
-    return TellingModule(mllm, frugal, rec_weight)
+    return RemindedTelling(mllm, frugal, rec_weight, words.new)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from ..engines.seed_story.conditioning import NEGATIVE, UNET
 from ..engines.seed_story.config import SeedStoryConfig
 from ..engines.seed_story.detokenizer import Detokenizer
 from ..errors import SeedStoryError
-from ..files import PART, disk_guard, require_space, sync_folder
+from ..files import PART, disk_guard, require_space, sha256_of, sync_folder
 from ..hosts import read_part
 from ..images import encode_png
 from ..parts import PartSpec, load_strict
@@ -28,6 +28,7 @@ from ..weights.world_writer import write_world_json
 from ..world import World, inside
 from .adapt_encode import shown
 from .adapt_stages import merged
+from .adapt_words import EMBEDDING, HEAD, ROLES, Words
 from .data import Stories
 
 OPENINGS = 5  # of the new series, before those of the base
@@ -38,6 +39,7 @@ Changes = Mapping[str, Tensor]
 def write_adapted(
     world: World,
     out: Path,
+    words: Words,
     told: Changes,
     painted: Changes,
     drawn: Changes,
@@ -48,6 +50,7 @@ def write_adapted(
     """Write ``out``.
 
     Args:
+        words: of the new world.
         told: changes of the LLM, as `adapt_stages.merged` reads them.
         painted: changed tensors ``detokenizer.*`` and ``unet.*``; may be empty.
         drawn: changed tensors of the VAE; may be empty.
@@ -67,7 +70,7 @@ def write_adapted(
     try:
         with disk_guard(out):
             beside.mkdir()
-            _fill(world, beside, told, painted, drawn, zero, series, provenance)
+            _fill(world, beside, words, told, painted, drawn, zero, series, provenance)
         refuse_existing(out)
         os.replace(beside, out)
         sync_folder(out.parent)
@@ -88,6 +91,7 @@ def refuse_existing(out: Path) -> None:
 def _fill(
     world: World,
     folder: Path,
+    words: Words,
     told: Changes,
     painted: Changes,
     drawn: Changes,
@@ -111,9 +115,9 @@ def _fill(
         target = inside(folder, entry.path)
         target.parent.mkdir(parents=True, exist_ok=True)
         if role == "llm" and told:
-            hashes[entry.path] = _write(
-                world.file(role), target, (), lambda name, base: merged(name, base, told)
-            )
+            hashes[entry.path] = _write_llm(world, target, words, told)
+        elif role in ROLES and words.folder is not None:
+            hashes[entry.path] = _copy(words.folder / ROLES[role], target)
         elif replaced.get(role):
             new = replaced[role]
             hashes[entry.path] = _write(
@@ -126,7 +130,21 @@ def _fill(
             shutil.copyfile(world.file(role), target)
             hashes[entry.path] = entry.sha256
     openings = _openings(world, folder, series)
-    _write_json(world, folder, hashes, openings, provenance)
+    _write_json(world, folder, words, hashes, openings, provenance)
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy a file; its sha256."""
+    shutil.copyfile(source, target)
+    return sha256_of(target)
+
+
+def _write_llm(world: World, target: Path, words: Words, told: Changes) -> str:
+    """The LLM with what it learnt, with a row for every new word; the new file's sha256."""
+    source = world.file("llm")
+    whole = (EMBEDDING, HEAD) if words.count else ()
+    rows = {name: told[name] for name in whole}
+    return _write(source, target, (), lambda name, base: merged(name, base, told), rows)
 
 
 def _write(
@@ -134,6 +152,7 @@ def _write(
     target: Path,
     more: Sequence[tuple[str, Tensor]] | Any,
     change: Callable[[str, Tensor], Tensor],
+    grown: Changes | None = None,
 ) -> str:
     """Copy a file tensor by tensor, each through ``change``, with what ``more`` has beside them.
 
@@ -143,6 +162,8 @@ def _write(
     known = set(base.keys())
     dtype = next((base.dtype(key) for key in base.keys()), torch.float16)
     specs = {key: TensorSpec(base.shape(key), base.dtype(key)) for key in base.keys()}
+    for name, value in (grown or {}).items():
+        specs[name] = TensorSpec(tuple(value.shape), specs[name].dtype)
     extra = {name: value for name, value in more if name not in known}
     specs |= {name: TensorSpec(tuple(value.shape), dtype) for name, value in extra.items()}
     writer = StreamWriter(target, specs, {"format": "pt"})
@@ -189,6 +210,7 @@ def _openings(world: World, folder: Path, series: Stories) -> list[dict[str, str
 def _write_json(
     world: World,
     folder: Path,
+    words: Words,
     hashes: Mapping[str, str],
     openings: Sequence[Mapping[str, str]],
     provenance: Mapping[str, Any],
@@ -197,7 +219,7 @@ def _write_json(
         folder,
         title=f"{world.title}, adapted",
         engine=world.engine,
-        sizes=_plain(world.sizes),
+        sizes=words.config.to_json(),
         files={role: entry.path for role, entry in world.files.items()},
         panel_size=world.panel_size,
         licence=world.licence,

@@ -93,6 +93,15 @@ class Tokenizer:
         """All added tokens by text, special ones included."""
         return self._tokens
 
+    @property
+    def pieces(self) -> int:
+        """Size of the sentencepiece vocabulary, which ids begin with."""
+        return self._sp.get_piece_size()
+
+    def has_piece(self, text: str) -> bool:
+        """Whether ``text`` is one piece; `SPACE` stands for a space."""
+        return self._sp.piece_to_id(text) != self._sp.unk_id()
+
     def id_of(self, token: str) -> int:
         """The id of one token, the unknown token's id where it is none."""
         known = self._tokens.get(token)
