@@ -71,6 +71,12 @@ def add_parser(subparsers: Any) -> None:
         nargs="*",
         help="resamplers, embeddings, norms: learn them too (small worlds: embeddings)",
     )
+    add(
+        "--new-words",
+        nargs="*",
+        metavar="WORD",
+        help="words that become tokens of their own (small worlds: those the tokenizer spells)",
+    )
     add("--keys-only", action="store_true", help="of the painter, only the UNet's keys and values")
     add(
         "--whole-unet",
@@ -181,6 +187,7 @@ def settings_of(args: argparse.Namespace) -> AdaptSettings:
     return AdaptSettings(
         **chosen,
         also=also,
+        new_words=None if args.new_words is None else tuple(dict.fromkeys(args.new_words)),
         whole_detokenizer=not args.keys_only,
         whole_unet=args.whole_unet,
         frugal=args.frugal,

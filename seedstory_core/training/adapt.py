@@ -8,7 +8,6 @@ adaptation goes on where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,26 +18,25 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..files import atomic_write_json
 from ..world import World
 from .adapt_base import open_words, unet_patch
 from .adapt_data import Lessons, first_panels, joined, open_series
 from .adapt_drawing import DRAWING, DrawStage, colours_of, draws, open_drawing
 from .adapt_encode import Encoded, encode
-from .adapt_record import BEFORE, claim, figures_of, provenance
-from .adapt_settings import AdaptSettings
-from .adapt_stages import (
-    PAINTING,
-    TELLING,
-    MixedTelling,
-    PaintStage,
-    TellStage,
-    open_painting,
-    open_telling,
-    painting_recipe,
-    told_rows,
+from .adapt_painting import NAME as PAINTING
+from .adapt_painting import PaintStage, open_painting, painting_recipe
+from .adapt_record import (
+    claim,
+    figures_before,
+    figures_of,
+    is_first_process,
+    provenance,
+    wait_for_everyone,
 )
+from .adapt_settings import AdaptSettings
 from .adapt_taught import Taught, taught_how
+from .adapt_telling import NAME as TELLING
+from .adapt_telling import MixedTelling, TellStage, hold, open_telling, told_rows
 from .adapt_words import Words, begin, grow, spelt_words
 from .adapted_world import refuse_existing, write_adapted
 from .data import Stories, open_data
@@ -279,9 +277,7 @@ class Adaptation:
         path = folder / f"{CHANGES}.safetensors"
         if not path.is_file():
             stage = build()
-            before = self._note(folder, stage)
-            if isinstance(stage, TellStage):
-                stage.hold(before)
+            hold(stage, figures_before(folder, stage, self.device))
             progress = self.report(STEPS[name])
             train(
                 stage,
@@ -293,25 +289,3 @@ class Adaptation:
             )
         wait_for_everyone()
         return load_file(path) if path.is_file() else None
-
-    def _note(self, folder: Path, stage: TellStage | PaintStage | DrawStage) -> dict[str, float]:
-        """The figures before the first step, made once."""
-        path = folder / BEFORE
-        if not path.is_file() and is_first_process():
-            module = stage.module.to(self.device).eval()
-            atomic_write_json(path, stage.check(module))
-            module.train()
-        wait_for_everyone()
-        return json.loads(path.read_text(encoding="utf-8"))
-
-
-def is_first_process() -> bool:
-    from accelerate import PartialState
-
-    return PartialState().is_main_process
-
-
-def wait_for_everyone() -> None:
-    from accelerate import PartialState
-
-    PartialState().wait_for_everyone()

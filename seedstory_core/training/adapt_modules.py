@@ -59,3 +59,10 @@ def painter_class(scheduler: Mapping[str, Any]) -> type[PainterModule]:
     """The module that trains for what this schedule predicts."""
     kind = {**SDXL, **scheduler}["prediction_type"]
     return NoisePainter if kind == "epsilon" else PainterModule
+
+
+def train_in_fp32(module: nn.Module) -> None:
+    """What is trained is kept in fp32, whatever the frozen rest is in."""
+    for value in module.parameters():
+        if value.requires_grad:
+            value.data = value.data.float()

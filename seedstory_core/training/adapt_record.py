@@ -19,6 +19,7 @@ from .adapt_settings import AdaptSettings
 from .adapt_taught import Taught
 from .data import Stories
 from .metrics import read_metrics
+from .stage import Stage
 
 PLAN = "adaptation.json"
 BEFORE = "before.json"
@@ -60,6 +61,17 @@ def claim(
 def plain(settings: AdaptSettings | Taught) -> dict[str, Any]:
     """As JSON has it."""
     return json.loads(json.dumps(asdict(settings)))
+
+
+def figures_before(folder: Path, stage: Stage, device: torch.device) -> dict[str, float]:
+    """A stage's figures before its first step, made once."""
+    path = folder / BEFORE
+    if not path.is_file() and is_first_process():
+        module = stage.module.to(device).eval()
+        atomic_write_json(path, stage.check(module))
+        module.train()
+    wait_for_everyone()
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def figures_of(run: Path, stages: Sequence[str]) -> dict[str, Any]:
@@ -106,3 +118,15 @@ def provenance(
         "torch": str(torch.__version__),
         "figures": dict(figures),
     }
+
+
+def is_first_process() -> bool:
+    from accelerate import PartialState
+
+    return PartialState().is_main_process
+
+
+def wait_for_everyone() -> None:
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()

@@ -95,7 +95,11 @@ class AdaptSettings:
         if also is None:
             also = () if frugal else ("embeddings",)
         whole = whole and self.whole_detokenizer
-        new_words = () if self.new_words is None and frugal else self.new_words
+        new_words = self.new_words
+        if new_words is None and "embeddings" not in also:
+            new_words = ()
+        elif new_words:  # a new word is learnt by its embedding
+            also = tuple(dict.fromkeys((*also, "embeddings")))
         return replace(self, also=also, new_words=new_words, whole_unet=whole, frugal=frugal)
 
     def telling(self, frugal: bool, taught: Taught = REFERENCE) -> StageSettings:

@@ -27,7 +27,7 @@ from ..weights.stream import StreamWriter, TensorSpec
 from ..weights.world_writer import write_world_json
 from ..world import World, inside
 from .adapt_encode import shown
-from .adapt_stages import merged
+from .adapt_telling import merged
 from .adapt_words import EMBEDDING, HEAD, ROLES, Words
 from .data import Stories
 
@@ -51,7 +51,7 @@ def write_adapted(
 
     Args:
         words: of the new world.
-        told: changes of the LLM, as `adapt_stages.merged` reads them.
+        told: changes of the LLM, as `adapt_telling.merged` reads them.
         painted: changed tensors ``detokenizer.*`` and ``unet.*``; may be empty.
         drawn: changed tensors of the VAE; may be empty.
         zero: features [L, D] of no picture.

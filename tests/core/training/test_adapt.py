@@ -20,12 +20,13 @@ from seedstory_core.training.adapt import Adaptation
 from seedstory_core.training.adapt_base import open_words
 from seedstory_core.training.adapt_data import joined, open_series
 from seedstory_core.training.adapt_settings import AdaptSettings
-from seedstory_core.training.adapt_stages import (
+from seedstory_core.training.adapt_telling import (
     MixedTelling,
     changes_of,
     merged,
     open_telling,
 )
+from seedstory_core.training.adapt_words import Words
 from seedstory_core.training.cache import Rows
 from seedstory_core.training.stage import generator_of, quiet
 from seedstory_core.training.windows import Scripts
@@ -95,6 +96,18 @@ def test_the_new_world_tells_and_says_what_it_is(adapted: Path, tiny_world: Worl
     assert told.positive[0].tokens.isfinite().all()
 
 
+#: The tokenizer has new words; its list of roles has none.
+CHANGED = {
+    "llm",
+    "detokenizer",
+    "unet",
+    "vae",
+    "tokenizer.model",
+    "tokenizer.added_tokens",
+    "tokenizer.config",
+}
+
+
 def changed_of(role: str, before: World, after: World) -> set[str]:
     """Tensors of a file that differ."""
     old, new = (load_file(world.file(role)) for world in (before, after))
@@ -105,7 +118,7 @@ def test_frozen_files_are_the_same_bytes_and_trained_ones_changed(adapted: Path,
     world = load_world(adapted / "new")
     for role, entry in world.files.items():
         same = entry.sha256 == tiny_world.files[role].sha256
-        assert same == (role not in ("llm", "detokenizer", "unet", "vae")), role
+        assert same == (role not in CHANGED), role
     assert any(".attn2." not in name for name in changed_of("unet", tiny_world, world))
     before, after = (load_file(w.file("llm")) for w in (tiny_world, world))
     assert not torch.equal(before["lm_head.weight"], after["lm_head.weight"])
@@ -119,16 +132,16 @@ def test_frozen_files_are_the_same_bytes_and_trained_ones_changed(adapted: Path,
 
 
 def test_merged_adapters_compute_what_applied_ones_do(tiny_world: World, guest: Path):
-    config, words = open_words(tiny_world)
-    module = open_telling(tiny_world, config, SETTINGS, frugal=False)
+    words = Words(*open_words(tiny_world))
+    module = open_telling(tiny_world, words, SETTINGS, frugal=False)
     draw = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, value in module.named_parameters():
             if ".lora_" in name:
                 value.copy_(torch.randn(value.shape, generator=draw) * 0.1)
     changes = {name: value.detach() for name, value in changes_of(module.mllm).items()}
-    plain = open_telling(tiny_world, config, SETTINGS, frugal=False, changes=changes)
-    bare = open_telling(tiny_world, config, SETTINGS, frugal=False, changes={})
+    plain = open_telling(tiny_world, words, SETTINGS, frugal=False, changes=changes)
+    bare = open_telling(tiny_world, words, SETTINGS, frugal=False, changes={})
     telling = _telling(tiny_world, guest)
     batch = telling.batch(telling.draw(3, generator_of(1)))
     with torch.no_grad():
