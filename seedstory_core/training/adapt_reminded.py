@@ -84,17 +84,17 @@ class RemindedTelling(TellingModule):
         if "fed" in batch:
             batch = self.fed(batch)
         with self.reminder.before(self.mllm):
-            likely, meant = self._says(batch)
+            likely, meant = self.says(batch)
             likely[:, self.new] = -torch.inf
             likely = likely.softmax(-1)
-        scores, told = self._says(batch)
+        scores, told = self.says(batch)
         ce = self._words(scores, likely, batch)
         rec = self._pictures(told, meant, batch)
         right = (scores.detach().argmax(-1) == batch["labels"]).float().mean()
         loss = ce + self.rec_weight * rec
         return {"loss": loss, "ce": ce, "rec": rec, "right": right}
 
-    def _says(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def says(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores [M, V] of the rows that say something; pictures told, [R, L, D]."""
         hidden = self.hidden(batch)
         scores = self.mllm.lm_head(hidden[batch["said"]]).float()
