@@ -27,16 +27,16 @@ from .adapt_painting import NAME as PAINTING
 from .adapt_painting import PaintStage, open_painting, painting_recipe
 from .adapt_record import (
     claim,
-    figures_before,
     figures_of,
     is_first_process,
+    keep_figures,
     provenance,
     wait_for_everyone,
 )
 from .adapt_settings import AdaptSettings
 from .adapt_taught import Taught, taught_how
 from .adapt_telling import NAME as TELLING
-from .adapt_telling import MixedTelling, TellStage, hold, open_telling, told_rows
+from .adapt_telling import MixedTelling, TellStage, open_telling, told_rows
 from .adapt_words import Words, begin, grow, spelt_words
 from .adapted_world import refuse_existing, write_adapted
 from .data import Stories, open_data
@@ -277,7 +277,7 @@ class Adaptation:
         path = folder / f"{CHANGES}.safetensors"
         if not path.is_file():
             stage = build()
-            hold(stage, figures_before(folder, stage, self.device))
+            keep_figures(folder, stage, self.device)
             progress = self.report(STEPS[name])
             train(
                 stage,

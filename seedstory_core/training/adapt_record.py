@@ -63,15 +63,13 @@ def plain(settings: AdaptSettings | Taught) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(settings)))
 
 
-def figures_before(folder: Path, stage: Stage, device: torch.device) -> dict[str, float]:
-    """A stage's figures before its first step, made once."""
+def keep_figures(folder: Path, stage: Stage, device: torch.device) -> None:
+    """Write a stage's figures before its first step, once."""
     path = folder / BEFORE
     if not path.is_file() and is_first_process():
         module = stage.module.to(device).eval()
         atomic_write_json(path, stage.check(module))
         module.train()
-    wait_for_everyone()
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def figures_of(run: Path, stages: Sequence[str]) -> dict[str, Any]:

@@ -43,14 +43,14 @@ class AdaptSettings:
             by the world's size.
     """
 
-    steps: int = 120
+    steps: int = 100
     paint_steps: int = 400
     draw_steps: int = 100
     rank: int = 16
     batch: int = 8
     paint_batch: int = 16
     lr: float = 1e-3
-    paint_lr: float = 2.5e-4
+    paint_lr: float = 8e-5
     window: int = 8
     also: tuple[str, ...] | None = None
     new_words: tuple[str, ...] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, autocast, nn
@@ -27,7 +26,6 @@ from .windows import Scripts, Window
 
 NAME = "llm"
 CHECKED = 8  # windows of each kind
-MOST_HELD = 1.0  # nats a token: a base that its own stories surprise more has not learnt to tell
 UP, DOWN = "lora_B.default.weight", "lora_A.default.weight"
 SCALE = 2.0  # alpha / rank of the adapters
 
@@ -101,12 +99,6 @@ class TellStage(LlmStage):
         """``{"changes": {name: tensor}}``: adapters as ``<name>.down`` and ``.up``, else wholes."""
         assert isinstance(module, TellingModule)
         return {"changes": changes_of(module.mllm)}
-
-
-def hold(stage: Any, before: Mapping[str, float]) -> None:
-    """New captions shall not surprise an LLM less than its own stories did ``before``."""
-    if isinstance(stage, TellStage) and isinstance(stage.module, RemindedTelling):
-        stage.module.level = min(MOST_HELD, before.get("rehearsed_ce", 0.0))
 
 
 def precision(settings: StageSettings, device: torch.device) -> torch.autocast:
