@@ -69,9 +69,9 @@ def ended(child: int, reading: int, kill: tuple[int, float] | None) -> tuple[str
 
 
 def moment(dice: random.Random, left: int, longest: float) -> tuple[int, float]:
-    """When to kill: at any time of a start, or soon after any panel that is ``left`` to finish."""
-    finished = dice.randint(0, max(0, left - 1))
-    return finished, longest * dice.random() if finished == 0 else 0.3 * dice.random() ** 3
+    """When to kill: at any time of a start, or soon after one of the next panels to finish."""
+    finished = dice.randint(0, min(5, left - 1))
+    return finished, longest * dice.random() if finished == 0 else 0.1 * dice.random() ** 3
 
 
 def promised(said: str) -> tuple[int, int]:
@@ -146,7 +146,7 @@ def kill_often(folder: Path, world: str, kills: int, panels: int, seed: int) -> 
             if (keeper.folder / "tell.json").exists() and dice.random() < 0.5:
                 own, resumed = ["tell", "--resume", "--out", str(keeper.folder)], resumed + 1
             left = 2 * panels - sum(keeper.words)
-            kill = moment(dice, left, longest) if done < kills else None
+            kill = moment(dice, left, longest) if done < kills and left > 1 else None
             said, code = ended(*start(own), kill)
             assert code in (0, -signal.SIGKILL), (code, said)
             keeper.check(said)
