@@ -11,6 +11,7 @@ from ..engines.seed_story.config import LlmConfig
 from ..painter.palette_vae import PaletteVae, PaletteVaeConfig
 from .adapt_drawing import choose_drawn
 from .adapt_plan import Step
+from .adapt_reminded import REHEARSED, RemindedTelling
 from .adapt_settings import AdaptSettings
 from .counting import Cost, parameters, trained_parameters
 from .recipe import StageSettings
@@ -24,6 +25,13 @@ def told_twice(work: Work) -> Work:
     fed = torch.ones(len(pictures), dtype=torch.bool, device=pictures.device)
     told = torch.zeros(len(pictures), dtype=torch.long, device=pictures.device)
     return replace(work, batch={**work.batch, "fed": fed, "told": told})
+
+
+def asked_before(work: Work) -> Work:
+    """`works.telling` of a training that asks the base first what it would say."""
+    ids = work.batch["ids"]
+    old = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    return replace(work, batch={**work.batch, REHEARSED: old})
 
 
 def scores_kept(work: Work, llm: LlmConfig, checkpointed: bool) -> int:
@@ -66,11 +74,12 @@ def training_step(
     frozen = (every - trained) * (2 if frugal else 4)
     averages = 4 * trained if stage.ema else 0
     copies = 2 * trained if frugal else 0  # autocast's bf16 copies of fp32 weights
+    before = 4 * trained if isinstance(module, RemindedTelling) else 0
     return Step(
         name=name,
         parameters=every,
         trained=trained,
-        weights=frozen + 4 * trained + averages,
+        weights=frozen + 4 * trained + averages + before,
         gradients=4 * trained,
         optimiser=8 * trained,
         activations=cost.activations(frugal) + copies,

@@ -23,7 +23,7 @@ from .adapt_encode import PIXELS
 from .adapt_plan import Estimate, Step
 from .adapt_settings import AdaptSettings
 from .adapt_taught import Taught, taught_how
-from .adapt_works import drawing, scores_kept, told_twice, training_step
+from .adapt_works import asked_before, drawing, scores_kept, told_twice, training_step
 from .counting import cost_of, parameters
 from .recipe import StageSettings
 from .rehearsal import paint_defaults
@@ -191,7 +191,7 @@ class _Counts:
     def tell(self) -> Step:
         """Training of the LLM."""
         stage = self.settings.telling(self.frugal, self.taught)
-        step = self._train("LLM", self._telling, stage)
+        step = self._train("LLM", lambda *how: asked_before(self._telling(*how)), stage)
         if self.device.type != "cpu":
             return step
         work = self._telling(self.shapes, self.settings, 1, META, self.dtype)

@@ -22,8 +22,8 @@ from ..painter.palette_vae import KIND, PaletteVae, PaletteVaeConfig
 from ..weights.sdxl import UNET_CONFIG
 from ..world import World
 from .adapt_modules import choose_painted, choose_told, painter_class
+from .adapt_reminded import RemindedTelling
 from .adapt_settings import AdaptSettings
-from .llm import TellingModule
 from .lora import add_lora
 
 META = torch.device("meta")
@@ -139,7 +139,7 @@ def telling(
         mllm = Mllm(shapes.sizes)
         add_lora(mllm, {"r": settings.rank, "alpha": 2 * settings.rank, "dropout": 0.0})
         choose_told(mllm, settings)
-        module = TellingModule(mllm).to(dtype)
+        module = RemindedTelling(mllm).to(dtype)
         batch = _windows(shapes, count, dtype)
     return Work(module, batch, tuple(mllm.model.layers))
 

@@ -98,7 +98,7 @@ def test_estimate_of_a_tiny_world_sums_up(tiny_world):
     assert not made.frugal and not made.problems(SETTINGS)
     told = made.steps[2]
     assert told.gradients == 4 * told.trained and told.optimiser == 8 * told.trained
-    assert told.weights == 4 * told.parameters + 4 * told.trained  # with their average
+    assert told.weights == 4 * told.parameters + 8 * told.trained  # their average, and the base
     assert told.activations > 0 and told.operations > 0
     assert all(step.seconds > 0 for step in made.steps)
     table = made.table()
