@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from ..errors import SeedStoryError
 from ..types import Progress, Story, no_progress
 
 TEXTS = 1 << 20  # bytes of a template or balloon file
+
+logger = logging.getLogger(__name__)
 
 
 def add_options(parser: Any) -> None:
@@ -64,7 +67,7 @@ def export(
     return press(
         story,
         path,
-        _settings(options),
+        _settings(story, options),
         video,
         Fonts(chosen=options.font),
         pack_story(story) if carried else b"",
@@ -72,7 +75,7 @@ def export(
     )
 
 
-def _settings(options: argparse.Namespace) -> Any:
+def _settings(story: Story, options: argparse.Namespace) -> Any:
     from ..press.balloons import read_balloons
     from ..press.settings import book_settings
 
@@ -83,7 +86,26 @@ def _settings(options: argparse.Namespace) -> Any:
     names += ("page_numbers", "quotes")
     given = {name: getattr(options, name) for name in names}
     balloons = read_balloons(_text(options.balloons)) if options.balloons else ()
-    return book_settings(template, balloons=balloons, **given)
+    return book_settings(template, balloons=balloons, notice=_notice(story), **given)
+
+
+def _notice(story: Story) -> str:
+    """What readers must know of the story's world, where that very world is at hand."""
+    from .places import BABBLE, open_world
+
+    name = story.world.name
+    if name == BABBLE:
+        from ..babble import NOTICE
+
+        return NOTICE
+    if Path(name).name != name:  # a name is no path, whatever a story from elsewhere says
+        return ""
+    try:
+        world = open_world(name)
+    except SeedStoryError as error:
+        logger.debug("book without the world's notice: %s", error)
+        return ""
+    return world.notice if world.ref.digest == story.world.digest else ""
 
 
 def _text(path: Path) -> str:

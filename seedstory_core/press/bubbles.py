@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import atan2, cos, hypot, pi, sin
 
 from .balloons import Balloon
@@ -15,6 +16,7 @@ ROUND = 2.6  # exponent of the superellipse: between an oval (2) and a box
 #: Share of an oval's radius by which bumps stand out of it, and how many there are.
 BUMPS = {"thought": (0.08, 11), "shout": (0.22, 19)}
 WIDEST = 0.46  # of the picture, for text in a balloon placed by rule
+TRIES = 12  # smaller and smaller letters until the balloon suits its picture
 REACH = 0.5  # of the way to its aim that a tail goes
 
 
@@ -59,20 +61,26 @@ def _measure(
     balloon: Balloon, frame: Rect, setter: Typesetter, size: float
 ) -> tuple[float, list[str], Point]:
     """Size of the letters, lines, half the width and height of a balloon that suits the frame."""
-    for step in range(12):
+    for step in range(TRIES):
         width = frame.w * (balloon.width or min(0.84, WIDEST + 0.05 * step))
-        lines = setter.lines(balloon.text, width, size)
-        wide = max((setter.width(line, size) for line in lines), default=size)
-        high = height_of(len(lines), size)
-        boxed = balloon.kind == "narration"
-        extra = (1.0, 1.0) if boxed else (1.22, 1.28)
-        pad = size * 0.6
-        out = 1 + BUMPS.get(balloon.kind, (0.0, 0))[0]
-        half = (out * (wide / 2 * extra[0] + pad), out * (high / 2 * extra[1] + pad * 0.7))
+        lines, half = _around(balloon, width, setter, size)
         if half[1] * 2 <= frame.h * 0.5 and half[0] * 2 <= frame.w * 0.98:
-            break
+            return size, lines, half
         size *= 0.92
-    return size, lines, half
+    return size, *_around(balloon, frame.w * (balloon.width or 0.84), setter, size)
+
+
+def _around(
+    balloon: Balloon, width: float, setter: Typesetter, size: float
+) -> tuple[list[str], Point]:
+    """Lines, half the width and height of a balloon around text no wider than ``width``."""
+    lines = setter.lines(balloon.text, width, size)
+    wide = max((setter.width(line, size) for line in lines), default=size)
+    high = height_of(len(lines), size)
+    extra = (1.0, 1.0) if balloon.kind == "narration" else (1.22, 1.28)
+    pad = size * 0.6
+    out = 1 + BUMPS.get(balloon.kind, (0.0, 0))[0]
+    return lines, (out * (wide / 2 * extra[0] + pad), out * (high / 2 * extra[1] + pad * 0.7))
 
 
 def _point(share: tuple[float, float], frame: Rect) -> Point:
@@ -141,8 +149,6 @@ def _puffs(middle: Point, half: Point, aim: Point) -> list[Step]:
 
 def _sound(balloon: Balloon, frame: Rect, setter: Typesetter, size: float) -> list[Step]:
     """Large slanting letters with a light rim."""
-    from dataclasses import replace
-
     large = size * SOUND_SIZE
     wide = setter.width(balloon.text, large)
     large *= min(1.0, 0.8 * frame.w / wide)

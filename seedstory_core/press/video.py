@@ -19,9 +19,10 @@ from ..book.fonts import Fonts
 from ..book.text import Setter, printable
 from ..errors import SeedStoryError
 from ..files import atomic_path
-from ..images import pixel_size, to_pil
 from ..types import Progress, Story, no_progress
 from .extras import need
+from .raster import resample
+from .sheets import Rect
 from .timing import Pace, spans
 
 FADE = 0.5  # seconds of a cross-fade
@@ -123,19 +124,21 @@ class Scenes:
                 f"{MAX_SECONDS // 3600} are filmed. Film a part, or show panels for a shorter time."
             )
         self.pictures: list[Tensor] = [p.image for p in painted if p.image is not None]
-        self.bands = [Image.new("RGBA", (1, 1))] * len(texts)
-        if settings.captions:
-            faces = (fonts or Fonts()).choose("".join(texts) + "\u2026")
-            self.bands = [self._band(text, faces) for text in texts]
+        self.texts = texts if settings.captions else [""] * len(texts)
+        self.faces = (fonts or Fonts()).choose("".join(self.texts) + "\u2026")
+        # of the panels in view alone: a thousand of them would fill the memory
         self.stages: dict[int, Image.Image] = {}
+        self.bands: dict[int, Image.Image] = {}
 
     def frames(self) -> Iterator[Image.Image]:
         """RGB pictures of the video's size, in order."""
+        index = 0
         for number in range(self.count):
             at = number / self.settings.fps
-            index = next(i for i, (_, end) in enumerate(self.times) if at < end)
-            for old in [key for key in self.stages if key < index]:
-                del self.stages[old]
+            while at >= self.times[index][1]:
+                self.stages.pop(index, None)
+                self.bands.pop(index, None)
+                index += 1
             picture = self._shown(index, at)
             left = self.times[index][1] - at
             if left < FADE and index + 1 < len(self.times):
@@ -151,6 +154,8 @@ class Scenes:
         stage = self._stage(index)
         size = (self.settings.width, self.settings.height)
         picture = stage.resize(size, Image.Resampling.BILINEAR, box=self._view(index, eased, stage))
+        if index not in self.bands:
+            self.bands[index] = self._band(self.texts[index])
         band = self.bands[index]
         picture.paste(band, (0, size[1] - band.height), band)
         return picture
@@ -160,15 +165,11 @@ class Scenes:
         if index not in self.stages:
             width, height = (round(side * ZOOM) for side in self._size())
             image = self.pictures[index]
-            picture, square = to_pil(image), pixel_size(image)
-            scale = min(width / picture.width, height / picture.height)
-            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            sharp = square > 1 or max(picture.size) <= 256
-            way = Image.Resampling.NEAREST if sharp and scale > 1 else Image.Resampling.LANCZOS
+            scale = min(width / image.shape[1], height / image.shape[0])
+            size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
             stage = Image.new("RGB", (width, height), BACK)
-            stage.paste(
-                picture.resize(size, way), ((width - size[0]) // 2, (height - size[1]) // 2)
-            )
+            picture = resample(image, Rect(0, 0, 1, 1), size)
+            stage.paste(picture, ((width - size[0]) // 2, (height - size[1]) // 2))
             self.stages[index] = stage
         return self.stages[index]
 
@@ -185,11 +186,11 @@ class Scenes:
         left, top = (stage.width - width) * x, (stage.height - height) * y
         return left, top, left + width, top + height
 
-    def _band(self, text: str, faces: dict) -> Image.Image:
+    def _band(self, text: str) -> Image.Image:
         """A caption in white on a dark band, as wide as the video; long ones are cut."""
         width, height = self._size()
         size = max(10.0, height / 24)
-        setter = Setter(faces, size)
+        setter = Setter(self.faces, size)
         text = setter.visible(text)
         if not text:
             return Image.new("RGBA", (1, 1))

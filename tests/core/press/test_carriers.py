@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import html
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from seedstory_core.babble import make_world
 from seedstory_core.cli.story_export import add_options, export
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.story import append
@@ -75,6 +78,24 @@ def test_the_options_reach_the_book(story: Story, options: Options, tmp_path: Pa
         assert b'page-progression-direction="rtl"' in file.read("EPUB/book.opf")
         assert b"Fox &amp; Hen" in file.read("EPUB/book.opf")
         assert b">Hi<" in file.read("EPUB/page0002.xhtml")
+
+
+def test_a_book_says_what_its_world_says(
+    story: Story, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_world(tmp_path / "models" / "seedstory" / "noted", seed=0)
+    monkeypatch.setenv("SEEDSTORY_MODELS", str(tmp_path / "models"))
+    said = {
+        "same": made.ref,
+        "babble": WorldRef("babble", "any"),
+        "changed": WorldRef("noted", "another"),
+        "gone": WorldRef("no-such-world", made.digest),
+        "path": WorldRef(str(made.root), made.digest),
+    }
+    for name, world in said.items():
+        path = export(replace(story, world=world), tmp_path / f"{name}.html", options())
+        told = html.escape(made.notice) in path.read_text(encoding="utf-8")
+        assert made.notice and told is (name in ("same", "babble")), name
 
 
 @pytest.mark.parametrize(

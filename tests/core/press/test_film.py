@@ -77,6 +77,22 @@ def test_the_video_plays(make: Make, tmp_path: Path) -> None:
     assert max(errors) < 25, errors
 
 
+def test_a_long_film_keeps_the_panels_in_view_alone(make: Make) -> None:
+    pace = Pace(letters=200, shortest=0.5, pause=0)
+    scenes = Scenes(make(*["A caption."] * 40), VideoSettings(64, 64, 4, pace))
+    for _ in scenes.frames():
+        assert len(scenes.stages) <= 2 and len(scenes.bands) <= 2
+
+
+def test_pixel_art_stays_sharp(make: Make) -> None:
+    settings = VideoSettings(160, 160, 2, QUICK, captions=False, motion=False)
+    frame = np.asarray(next(iter(Scenes(make("a"), settings).frames())))
+    own = make("a").panels[0].image
+    assert own is not None
+    middles = (np.arange(24) * 160 // 24) + 3  # a pixel of 24 is 6.7 pixels wide here
+    assert np.abs(frame[middles][:, middles].astype(int) - own.numpy().astype(int)).mean() < 2
+
+
 def test_the_view_moves_and_fades(make: Make) -> None:
     story = make("One.", "Two.")
     pace = Pace(letters=100, shortest=2, pause=0)
