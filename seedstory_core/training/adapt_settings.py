@@ -50,7 +50,7 @@ class AdaptSettings:
     batch: int = 8
     paint_batch: int = 16
     lr: float = 1e-3
-    paint_lr: float = 1.5e-4
+    paint_lr: float = 8e-5
     window: int = 8
     also: tuple[str, ...] | None = None
     new_words: tuple[str, ...] | None = None
