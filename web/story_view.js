@@ -89,7 +89,9 @@ class View {
         for (const [folder, news] of [...this.live]) {
           const { count, message, read } = news;
           if (read === message) continue;
-          news.tree = firstPanels(await insist(() => keptTree([folder])), count);
+          const tree = await insist(() => (this.gone ? null : keptTree([folder])));
+          if (this.gone) return;
+          news.tree = firstPanels(tree, count);
           news.read = message;
         }
         this.draw();
@@ -222,6 +224,11 @@ function addView(node) {
       view.mark();
     };
   }
+  const removed = node.onRemoved;
+  node.onRemoved = function (...args) {
+    view.gone = true; // nothing is asked for any more
+    removed?.apply(this, args);
+  };
   node.setSize([Math.max(node.size[0], SIZE[0]), Math.max(node.size[1], SIZE[1])]);
 }
 

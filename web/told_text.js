@@ -10,6 +10,14 @@ const TELLING = new Set([
   "SeedStory_TellFutures",
   "SeedStory_PaintStory",
   "SeedStory_MemoryPlan",
+  "SeedStory_EditCaption",
+  "SeedStory_RerollPanel",
+  "SeedStory_InsertPanel",
+  "SeedStory_BestTake",
+  "SeedStory_ReadScript",
+  "SeedStory_SaveCharacter",
+  "SeedStory_SaveStoryFile",
+  "SeedStory_PressBook",
 ]);
 const WIDGET = "seedstory_told";
 const MIN_HEIGHT = 72;

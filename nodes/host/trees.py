@@ -55,7 +55,7 @@ def kept_tree(names: Iterable[str]) -> Tree:
     found = find_stories(stories_folder())
     panels: dict[str, dict[str, Any]] = {}
     branches = []
-    for name in islice((name for name in names if name in found), MOST_BRANCHES):
+    for name in islice((name for name in dict.fromkeys(names) if name in found), MOST_BRANCHES):
         try:
             data = read_manifest(found[name])
             line = _kept_panels(found[name], data)

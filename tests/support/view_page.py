@@ -71,8 +71,16 @@ def looking(server: ComfyServer, run: str, other: str = "") -> dict[str, Any]:
     return ui_form(Graph("looking", "", "", tuple(nodes)), server.object_info())
 
 
-def telling(server: ComfyServer, run: str, panels: int, world: str) -> dict[str, Any]:
-    """A story told and looked at, then told on from the pick and shown."""
+def telling(
+    server: ComfyServer, run: str, panels: int, world: str, captions: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A story told and looked at, then told on from the pick and shown.
+
+    Args:
+        panels: told by the model; ``captions``: illustrated behind them.
+    """
+    given = {"story": Link("tell"), "llm": Link("world"), "captions": "\n".join(captions)}
+    more = (Node("more", "SeedStory_TellStory", 1, given),) if captions else ()
     nodes = (
         Node("world", "SeedStory_LoadWorld", 0, {"world": world}),
         Node("first", "SeedStory_WorldOpening", 0, {"world": world, "number": 1}),
@@ -91,9 +99,14 @@ def telling(server: ComfyServer, run: str, panels: int, world: str) -> dict[str,
             "tell",
             "SeedStory_TellStory",
             1,
-            {"story": Link("start"), "llm": Link("world"), "panels": panels},
+            {
+                "story": Link("start"),
+                "llm": Link("world"),
+                "panels": panels,
+            },
         ),
-        Node("view", VIEW, 2, {"story": Link("tell")}, wide=560),
+        *more,
+        Node("view", VIEW, 2, {"story": Link("more" if more else "tell")}, wide=560),
         Node("on", "SeedStory_TellPanel", 3, {"story": Link("view"), "llm": Link("world")}),
         Node("show", "SeedStory_ShowStory", 3, {"story": Link("on")}),
     )

@@ -134,3 +134,39 @@ ANY_AUTHOR = Graph(
         Group("5 · Read", ("show",)),
     ),
 )
+
+STORY_VIEW = Graph(
+    "15-story-view",
+    "Pick a panel, and go on from there",
+    note("15-story-view"),
+    (
+        *parts.load(),
+        parts.start("story-view"),
+        parts.tell_story(1, panels=5),
+        parts.paint(Link("tell"), 2),
+        Node("view", "SeedStory_StoryView", 3, {"story": Link("paint")}, wide=560),
+        Node("sampling", "SeedStory_Sampling", 4, {"temperature": 0.9}),
+        Node(
+            "on",
+            "SeedStory_TellPanel",
+            4,
+            {
+                "story": Link("view"),
+                "llm": LLM,
+                "seed": 7,
+                "sampling": Link("sampling"),
+            },
+        ),
+        replace(parts.paint(Link("on"), 5), key="again"),
+        parts.show(Link("again"), 6),
+    ),
+    (
+        LOAD,
+        Group("2 · Tell", ("start", "tell")),
+        Group("3 · Paint", ("paint",)),
+        Group("4 · Look and pick", ("view",)),
+        Group("5 · Tell on from the pick", ("sampling", "on")),
+        Group("6 · Paint what is new", ("again",)),
+        Group("7 · Read", ("show",)),
+    ),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import parts
-from .editing import ANY_AUTHOR, EDIT_AND_REROLL, PRINT_A_BOOK
+from .editing import ANY_AUTHOR, EDIT_AND_REROLL, PRINT_A_BOOK, STORY_VIEW
 from .notes import note
 from .parts import LLM, LOAD, VISION
 from .ui_graph import Graph, Group, Link, Node
@@ -342,4 +342,5 @@ EXAMPLES = (
     EDIT_AND_REROLL,
     ANY_AUTHOR,
     PRINT_A_BOOK,
+    STORY_VIEW,
 )

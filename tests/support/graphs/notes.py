@@ -143,6 +143,15 @@ Settings** has templates, paper, balloons and bleed (*docs/PRESS.md*).
 To change a story that is on disk already, put **Load Story** in the place of everything
 before **Edit Caption**.
 """,
+    "15-story-view": """
+**Story View** shows the story while it is told and painted. Click a picture to enlarge it.
+Under each panel, *Go on* makes the next run tell on from there, *Re-roll* tells that panel
+anew; what will happen stands above, and *Take back* undoes the pick. Choose another seed in
+**Tell Panel**, press Run, and the view shows both ways as branches of one tree.
+
+Branches that are on disk already can be wired to *stories* from **Load Story**
+(*docs/STORY_VIEW.md*).
+""",
 }
 
 
