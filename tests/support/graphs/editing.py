@@ -10,7 +10,7 @@ from .parts import LLM, LOAD, OPENING
 from .ui_graph import Graph, Group, Link, Node
 
 EDITED = "Mila spots a kite in the meadow."
-CHANGED = "Mila dances in the meadow."
+CHANGED = "Mila jumps for joy."
 SCRIPT = f"""# The kite
 
 ## The meadow
