@@ -103,7 +103,10 @@ class RemindedTelling(TellingModule):
         """The loss of words, a scalar; ``likely`` [M, V] is what the base says."""
         drawn = F.cross_entropy(scores, batch["labels"], reduction="none")
         expected = -(likely * scores.log_softmax(-1)).sum(-1)
+        labels = batch["labels"]
+        unknown = (labels >= self.new.start) & (labels < self.new.stop)  # the base cannot know it
         share = torch.where(self._is_old(batch, batch["said"]), 1.0, BASE_SHARE)
+        share = share.masked_fill(unknown, 0.0)
         return torch.lerp(drawn, expected, share).mean()
 
     def _pictures(self, told: Tensor, meant: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

@@ -121,6 +121,23 @@ def test_the_base_has_its_share_in_new_captions(module: RemindedTelling, telling
     assert abs(found - ((1 - BASE_SHARE) * drawn + BASE_SHARE * float(expected))) < 1e-5
 
 
+def test_where_a_new_word_stands_the_base_has_no_share(
+    module: RemindedTelling, telling: MixedTelling
+):
+    batch = batch_of(telling, 0)
+    said = int(batch["labels"][0])
+    module.new = slice(said, said + 1)
+    with torch.no_grad():
+        likely = module.says(batch)[0].softmax(-1)
+        moved(module)
+        scores = module.says(batch)[0].log_softmax(-1)
+        drawn = -scores.gather(1, batch["labels"][:, None])[:, 0]
+        expected = -(likely * scores).sum(-1)
+        share = torch.where(batch["labels"] == said, 0.0, BASE_SHARE)
+        found = float(module(batch)["ce"])
+    assert abs(found - float(torch.lerp(drawn, expected, share).mean())) < 1e-5
+
+
 def test_new_words_are_never_expected_where_it_rehearses(tiny_world: World, telling: MixedTelling):
     words = Words(*open_words(tiny_world))
     module = RemindedTelling(
