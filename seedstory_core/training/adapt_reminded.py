@@ -105,8 +105,8 @@ class RemindedTelling(TellingModule):
         expected = -(likely * scores.log_softmax(-1)).sum(-1)
         labels = batch["labels"]
         unknown = (labels >= self.new.start) & (labels < self.new.stop)  # the base cannot know it
-        share = torch.where(self._is_old(batch, batch["said"]), 1.0, BASE_SHARE)
-        share = share.masked_fill(unknown, 0.0)
+        share = torch.where(unknown, 0.0, BASE_SHARE)
+        share = share.masked_fill(self._is_old(batch, batch["said"]), 1.0)
         return torch.lerp(drawn, expected, share).mean()
 
     def _pictures(self, told: Tensor, meant: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
