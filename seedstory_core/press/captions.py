@@ -91,7 +91,7 @@ def spread_text(plan: Plan, text: str, centred: bool = False) -> list[Sheet]:
     """
     size = max(caption_size(plan), 9.0)
     if centred and len(text) < 600:
-        size = max(size, min(18.0, plan.live.w / 20))
+        size = max(size, min(22.0, plan.live.w / 18))
     width = min(plan.live.w, size * MEASURE * 0.62)
     box = Rect(plan.live.x + (plan.live.w - width) / 2, plan.live.y, width, plan.live.h)
     for shrink in SHRINKS:
@@ -99,10 +99,12 @@ def spread_text(plan: Plan, text: str, centred: bool = False) -> list[Sheet]:
         if len(plan.setter.lines(text, width, size * shrink, most=room + 1)) <= room:
             size *= shrink
             break
-    alone = centred and len(plan.setter.lines(text, width, size, most=2)) == 1
+    alone = centred and len(plan.setter.lines(text, width, size, most=5)) <= 4
     sheets = []
     while text:
+        whole = text
         lines, text = fitted(plan.setter, text, width, box.h, size)
+        lines = plan.setter.balanced(whole, width, size) if alone else lines
         used = height_of(len(lines), size)
         top = box.y + (box.h - used) / 2 * 0.9 if centred else box.y
         steps = plan.setter.block(lines, Rect(box.x, top, width, used), size, centred=alone)

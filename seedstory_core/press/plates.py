@@ -8,11 +8,12 @@ from itertools import accumulate
 from ..types import Panel
 from .bubbles import place
 from .captions import SHRINKS, Plan, caption_size, fitted, spread_text
+from .focus import focus
 from .sheets import EMPTY, INK, SOFT, Picture, Rect, Shape, Sheet, Step, height_of
 from .templates import Areas, cells
 
 MOST_CAPTION = 0.55  # of a cell's height
-MOST_INSIDE = 0.42  # of a picture's height that a caption box on it may cover
+MOST_INSIDE = 0.42  # of a panel's height that its caption's box may take
 BOX = "#fffdf5"  # of a caption on a picture
 
 
@@ -33,6 +34,7 @@ class Plates:
         while height_of(len(lines), size) > live.h * 0.3 and size > 10:
             size *= 0.9
             lines = self.setter.lines(title, live.w, size)
+        lines = self.setter.balanced(title, live.w, size)
         top = live.y + live.h * 0.06
         steps += self.setter.block(lines, Rect(live.x, top, live.w, 0), size, centred=True)
         top += height_of(len(lines), size) + size * 0.5
@@ -132,24 +134,23 @@ class Plates:
     def _with_boxes(
         self, areas: Areas, frames: list[Rect], panels: Sequence[int], size: float
     ) -> tuple[list[Step], list[str]]:
-        """Captions in boxes on the pictures, at their lower edge."""
+        """Captions in boxes under the pictures, within their frames."""
         steps: list[Step] = []
         rests = []
         pad = size * 0.45
         for frame, panel in zip(frames, panels, strict=True):
-            drawn, seen = self._picture(panel, frame)
             text = self._kept(panel)
             room = frame.h * MOST_INSIDE - 2 * pad
             shown, rest = (
-                fitted(self.setter, text, seen.w - 4 * pad, room, size) if text else ([], "")
+                fitted(self.setter, text, frame.w - 4 * pad, room, size) if text else ([], "")
             )
             rests.append(rest)
             high = height_of(len(shown), size) + pad if shown else 0.0
-            free = Rect(seen.x, seen.y, seen.w, seen.h - high)
-            steps += [*drawn, *self._balloons(panel, free)]
+            drawn, seen = self._picture(panel, Rect(frame.x, frame.y, frame.w, frame.h - high))
+            steps += [*drawn, *self._balloons(panel, seen)]
             if not shown:
                 continue
-            box = Rect(seen.x, seen.bottom - high, seen.w, high)
+            box = Rect(seen.x, frame.bottom - high, seen.w, high)
             steps.append(Shape(box.corners, BOX, INK, self.template.frame or 0.75))
             inner = Rect(box.x + 2 * pad, box.y + pad / 2, box.w - 4 * pad, 0)
             steps += self.setter.block(shown, inner, size)
@@ -175,7 +176,8 @@ class Plates:
             return [Shape(field.corners, EMPTY, SOFT, 0.75)], field
         height, width = panel.image.shape[:2]
         if cover:
-            whole, seen = frame.around(width, height), frame
+            kept = focus(panel.image, frame.w, frame.h)
+            whole, seen = frame.around(width, height, kept), frame
         else:
             whole = frame.fit(width, height)
             whole = seen = Rect(whole.x, frame.y, whole.w, whole.h)

@@ -59,11 +59,12 @@ class Rect:
         w, h = width * scale, height * scale
         return Rect(self.x + (self.w - w) / 2, self.y + (self.h - h) / 2, w, h)
 
-    def around(self, width: float, height: float) -> Rect:
-        """The smallest box of that aspect around this one, with the same middle."""
+    def around(self, width: float, height: float, at: tuple[float, float] = (0.5, 0.5)) -> Rect:
+        """The smallest box of that aspect around this one; of what stands out, the share ``at``
+        does so to the left and above."""
         scale = max(self.w / width, self.h / height)
         w, h = width * scale, height * scale
-        return Rect(self.x + (self.w - w) / 2, self.y + (self.h - h) / 2, w, h)
+        return Rect(self.x + (self.w - w) * at[0], self.y + (self.h - h) * at[1], w, h)
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,19 @@ class Typesetter:
         if not text:
             return []
         return self.ruler.wrap(text, max(width, size) * RULER / size, most or len(text) + 1)
+
+    def balanced(self, text: str, width: float, size: float) -> list[str]:
+        """As `lines`, as many, but of nearly the same length: for short texts in the middle."""
+        best = self.lines(text, width, size)
+        low, high = width / max(1, len(best)) / 2, width
+        for _ in range(8 if len(best) > 1 else 0):
+            middle = (low + high) / 2
+            tried = self.lines(text, middle, size, most=len(best) + 1)
+            if len(tried) == len(best):
+                best, high = tried, middle
+            else:
+                low = middle
+        return best
 
     def block(
         self,

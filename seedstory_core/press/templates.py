@@ -105,9 +105,9 @@ def cells(areas: Areas) -> list[tuple[int, int, int, int]]:
 
 
 TEMPLATES: Mapping[str, Template] = {
-    "single": Template(),
+    "single": Template(trim="148 x 180 mm", text=15),
     "strip": Template((("abc",),), trim="strip", cover=True, frame=1),
-    "grid 2x2": Template((("ab", "cd"),)),
+    "grid 2x2": Template((("ab", "cd"),), trim="148 x 180 mm"),
     "comic": Template(
         (("ab", "cc", "de"), ("ab", "cd", "ee")),
         trim="comic",
@@ -125,7 +125,7 @@ TEMPLATES: Mapping[str, Template] = {
         frame=1.25,
         gutter=7,
     ),
-    "picture book": Template(trim="square", caption="facing", cover=True, bleed=True, text=18),
+    "picture book": Template(trim="square", caption="facing", cover=True, bleed=True, text=22),
 }
 
 

@@ -182,3 +182,17 @@ def test_layout_can_be_cancelled(make: Make, small: Small) -> None:
 )
 def test_the_language_follows_the_script(text: str, tag: str) -> None:
     assert language_of(text) == tag
+
+
+def test_short_texts_in_the_middle_have_lines_of_like_length(make: Make, small: Small) -> None:
+    caption = "Fenn finds a book, and he hops around the book."
+    book = lay_out(make(caption, "Night falls."), small("picture book", "square"))
+    sheet = next(s for s in book.sheets if any(_says(step, "Fenn finds") for step in s.steps))
+    lines = [step for step in sheet.steps if isinstance(step, Words) and step.size > 12]
+    assert len(lines) > 1
+    assert min(step.w for step in lines) > 0.6 * max(step.w for step in lines)
+    assert " ".join(step.text for step in lines) == caption
+
+
+def _says(step: object, text: str) -> bool:
+    return isinstance(step, Words) and text in step.text
