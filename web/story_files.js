@@ -119,19 +119,33 @@ async function open(file) {
   return true;
 }
 
+/** Whether a node lies under the pointer; what is dropped on a node is the node's. */
+function overNode(event) {
+  if (event.target.closest?.("[data-node-id]")) return true;
+  const [x, y] = app.canvas.convertEventToCanvasOffset(event);
+  return Boolean(app.canvas.graph?.getNodeOnPos(x, y)?.onDragDrop);
+}
+
+function onDrop(event) {
+  const files = [...(event.dataTransfer?.files ?? [])];
+  if (files.length !== 1 || !ends(files[0], BOOKS) || overNode(event)) return;
+  const typing = event.target.closest?.("input, textarea, [contenteditable]");
+  if (typing) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  const [file] = files;
+  open(file)
+    .then((found) => {
+      if (!found) complain(file, new Error("it carries no story"));
+    })
+    .catch((error) => complain(file, error));
+}
+
 app.registerExtension({
   name: "seedstory.storyFiles",
   setup() {
-    const handle = app.handleFile;
-    app.handleFile = async function (file, ...others) {
-      try {
-        if (ends(file, BOOKS) && (await open(file))) return;
-      } catch (error) {
-        complain(file, error);
-        return;
-      }
-      await handle.call(this, file, ...others);
-    };
+    // Before ComfyUI's own listener, which cannot read these files and would say so.
+    window.addEventListener("drop", onDrop, true);
   },
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;

@@ -141,7 +141,7 @@ def test_every_book_brings_story_and_workflow_back(page: FrontEnd, server: Comfy
     assert page.run() == "", "what came back runs"
 
 
-def test_a_book_without_a_story_is_left_to_comfyui(page: FrontEnd) -> None:
+def test_a_book_without_a_story_changes_nothing_and_says_so(page: FrontEnd) -> None:
     page.page.evaluate(ALONE, "SeedStory_ShowStory")
     drop(page, "bare.pdf", b"%PDF-1.7 nothing")
     page.page.wait_for_timeout(1000)
