@@ -136,8 +136,8 @@ Press Run once: six panels are told and painted, panel 3 gets another caption an
 to it, and the book is printed. Then write your own caption into **Edit Caption** and press
 Run again: one panel is told and painted, all others stay as they are, to the bit.
 
-The book lies in *output/seedstory-books*: a PDF, an EPUB, and a page for phone and computer.
-Each carries the whole story: put one into **Load Story File** and it opens again. **Book
+The book lies in *output/seedstory-books*: a PDF, and a page for phone and computer; switch on
+*epub*, *cbz* or *png* for more. Each carries the whole story: put one into **Load Story File** and it opens again. **Book
 Settings** has templates, paper, balloons and bleed (*docs/PRESS.md*).
 
 To change a story that is on disk already, put **Load Story** in the place of everything
