@@ -137,8 +137,9 @@ to it, and the book is printed. Then write your own caption into **Edit Caption*
 Run again: one panel is told and painted, all others stay as they are, to the bit.
 
 The book lies in *output/seedstory-books*: a PDF, and a page for phone and computer; switch on
-*epub*, *cbz* or *png* for more. Each carries the whole story: put one into **Load Story File** and it opens again. **Book
-Settings** has templates, paper, balloons and bleed (*docs/PRESS.md*).
+*epub*, *cbz* or *png* for more. Each carries the whole story: put one into **Load Story File**
+and it opens again. **Book Settings** has templates, paper, balloons and bleed
+(*docs/PRESS.md*).
 
 To change a story that is on disk already, put **Load Story** in the place of everything
 before **Edit Caption**.
