@@ -17,7 +17,7 @@ SCHEMA_API = {
 }  # what describes a node; everything else of the host is behind nodes/host
 HEAVY = {"transformers", "diffusers", "accelerate", "comfy_kitchen", "matplotlib", "pandas"}
 
-MAX_FILE, MAX_FUNCTION, MAX_EXECUTE, P90_FUNCTION = 300, 60, 20, 45
+MAX_FILE, MAX_FUNCTION, MAX_EXECUTE, P90_FUNCTION = 400, 60, 20, 45
 MAX_TEST_FILE = 500
 MIN_ARGUMENTS, MIN_RETURNS = 0.95, 0.90
 
