@@ -26,6 +26,8 @@ from .types import WorldRef, freeze
 FORMAT = "seedstory-world"
 VERSION = 1
 PAINTING = frozenset({"detokenizer", "unet", "vae"})  # roles of files that tell nothing
+MAX_NAME = 255  # bytes of a file's name, which all file systems of today hold
+MAX_PATH = 1000  # letters of a path within a folder
 MAX_WORLD_JSON = 4 << 20  # bytes; a manifest larger than this is not one of ours
 
 
@@ -109,11 +111,26 @@ class World:
 
 
 def inside(root: Path, relative: str) -> Path:
-    """``root/relative``, refusing every path that leaves ``root`` (links included)."""
+    """``root/relative``, refusing every path that leaves ``root`` (links included).
+
+    Both separators are understood, whatever system the name was written on.
+
+    Raises:
+        SeedStoryError: it leaves ``root``, or no file can have this name.
+    """
     pure = PurePosixPath(relative.replace("\\", "/"))
-    target = (root / pure).resolve()
-    if pure.is_absolute() or ":" in relative or not target.is_relative_to(root.resolve()):
-        raise SeedStoryError(f"The path {relative!r} leaves its folder {root}; refusing it.")
+    try:
+        if "\0" in relative or any(len(name.encode()) > MAX_NAME for name in pure.parts):
+            raise ValueError(f"a part of it has NUL, or more than {MAX_NAME} bytes")
+        if len(relative) > MAX_PATH:
+            raise ValueError(f"it has more than {MAX_PATH} letters")
+        target, top = (root / pure).resolve(), root.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # half a letter; links in a circle
+        raise SeedStoryError(
+            f"The path {relative!r:.80} in {root} is no file's name ({error}); refusing it."
+        ) from error
+    if pure.is_absolute() or ":" in relative or not target.is_relative_to(top):
+        raise SeedStoryError(f"The path {relative!r:.300} leaves its folder {root}; refusing it.")
     return target
 
 

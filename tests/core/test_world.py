@@ -11,7 +11,7 @@ import pytest
 
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.weights.world_writer import write_world_json
-from seedstory_core.world import MAX_WORLD_JSON, World, find_worlds, load_world
+from seedstory_core.world import MAX_WORLD_JSON, World, find_worlds, inside, load_world
 
 FILES = {"llm": "llm.safetensors", "vision": "vision.safetensors", "unet": "unet.safetensors"}
 
@@ -132,3 +132,21 @@ def test_earlier_roots_win(tmp_path: Path) -> None:
     (tmp_path / "one" / "no-world").mkdir()
     found = find_worlds([tmp_path / "one", tmp_path / "absent", tmp_path / "two"])
     assert found == {"both": tmp_path / "one" / "both", "other": tmp_path / "two" / "other"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\0", "a\0.png", "\ud800", "a/\udc00", "a" * 256, "é" * 128, "b/" + "a" * 5000, "a/" * 501],
+)
+def test_what_no_file_can_be_called_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SeedStoryError, match="no file's name"):
+        inside(tmp_path, name)
+
+
+def test_links_in_a_circle_are_refused_or_missing(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    try:
+        assert not inside(tmp_path, "a").is_file()
+    except SeedStoryError as error:
+        assert "no file's name" in str(error)
