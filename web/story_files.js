@@ -36,7 +36,11 @@ function complain(file, error) {
 async function upload(file) {
   const body = new FormData();
   body.append("image", file);
-  const answer = await api.fetchApi("/upload/image", { method: "POST", body });
+  // Without a limit: a large book over a slow line takes minutes, and ComfyUI gives up after one.
+  const asked = { method: "POST", body, timeoutMs: null };
+  const answer = await api.fetchApi("/upload/image", asked).catch(() => {
+    throw new Error("the connection to the server broke off");
+  });
   if (answer.status === 413) throw new Error("it is larger than --max-upload-size allows");
   if (answer.status !== 200) throw new Error(`the server answered ${answer.status}`);
   return (await answer.json()).name;
@@ -47,7 +51,8 @@ async function take(node, file) {
   if (!widget) return;
   try {
     const name = await upload(file);
-    if (!widget.options.values.includes(name)) widget.options.values.unshift(name);
+    const { values } = widget.options;
+    if (Array.isArray(values) && !values.includes(name)) values.unshift(name);
     widget.value = name;
     widget.callback?.(name);
     node.setDirtyCanvas(true, true);
@@ -113,7 +118,7 @@ async function open(file) {
   } else {
     const node = LiteGraph.createNode(NODE);
     node.pos = [...app.canvas.graph_mouse];
-    app.graph.add(node);
+    (app.canvas.graph ?? app.graph).add(node); // the graph on the screen, which may be a subgraph
     await take(node, file);
   }
   return true;
