@@ -1,7 +1,8 @@
 """Files that are whole or absent: atomic writing, disk space, hashing.
 
-Everything lands under a temporary name first (``.<name>.<random>.part``), is synced, and only then
-takes its final name; a crash leaves at most such a temporary file, never half of a real one.
+Everything lands under a temporary name first (see `left_overs`), is synced, and only then takes its
+final name; a crash leaves at most such a temporary file, never half of a real one, and the next who
+writes the same file sweeps it.
 """
 
 from __future__ import annotations
@@ -11,22 +12,55 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from . import held
 from .errors import SeedStoryError
+from .left_overs import MAX_BYTES, PART, held_file, held_folder, part_of, sweep
+
+__all__ = [
+    "CHUNK",
+    "PART",
+    "atomic_batch",
+    "atomic_folder",
+    "atomic_path",
+    "atomic_write_bytes",
+    "atomic_write_json",
+    "atomic_write_new",
+    "disk_guard",
+    "disk_words",
+    "free_bytes",
+    "human",
+    "json_bytes",
+    "require_space",
+    "sha256_of",
+    "sweep_parts",
+    "sync_folder",
+]
 
 CHUNK = 1 << 22  # bytes read at once while hashing
-PART = ".part"
 _MANY = 32  # files; waiting for the disk takes some milliseconds for each
-_RANDOM = 4  # bytes in the name of a temporary file
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_WINDOWS_PATH = 259  # letters of a whole path, where long paths are not switched on
+
+
+def _known(*names: str) -> set[int]:
+    """Numbers of errors by name, those that this system has."""
+    return {getattr(errno, name) for name in names if hasattr(errno, name)}
+
+
+_FULL = _known("ENOSPC", "EFBIG", "EDQUOT")
 #: What linking says where a file system has no second names for files.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
-_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_LINKS = _known("EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV")
+_FORBIDDEN = _known("EROFS", "EACCES", "EPERM")
+_BROKEN = _known("EIO", "ENXIO", "ENODEV", "ESTALE", "ENOTCONN", "EREMOTEIO", "EHOSTDOWN")
+_MANY_OPEN = _known("EMFILE", "ENFILE")
+_GONE = _known("ENOENT", "ENOTDIR")
+#: What syncing a folder says where a file system (or its rights) does not allow that.
+_NO_SYNC = _known("EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EBADF", "EACCES", "EPERM", "EISDIR")
+_TOO_LONG, _NO_NAME = 206, 123  # of Windows, which has no number of its own in errno for them
 
 
 def human(size: float) -> str:
@@ -61,7 +95,7 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
 
 @contextlib.contextmanager
 def disk_guard(target: Path, needed: int | None = None) -> Iterator[None]:
-    """Turns a disk that is full (or over quota) or read-only into a `SeedStoryError`.
+    """Turns what a disk may refuse or fail at into a `SeedStoryError`; see `disk_words`.
 
     Args:
         target: what is being written, for the message.
@@ -70,63 +104,151 @@ def disk_guard(target: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FORBIDDEN:
-            raise SeedStoryError(
-                f"Cannot write to {target} ({error.strerror}): the disk is read-only, or this "
-                "belongs to somebody else or is open in another program. Make it writable or "
-                "choose another folder; what was there is as it was."
-            ) from error
-        if error.errno not in _FULL:
+        words = disk_words(error, target, needed)
+        if words is None:
             raise
+        raise SeedStoryError(words) from error
+
+
+def disk_words(error: OSError, target: Path, needed: int | None = None) -> str | None:
+    """What to tell users when writing ``target`` fails for the disk's sake; None: another fault."""
+    code, number = getattr(error, "winerror", None), error.errno
+    if number in _FORBIDDEN:
+        return (
+            f"Cannot write to {target} ({error.strerror}): the disk is read-only, or this "
+            "belongs to somebody else or is open in another program. Make it writable or "
+            "choose another folder; what was there is as it was."
+        )
+    if number in _FULL:
         free = free_bytes(target.parent)
         wants = "" if needed is None else f"needed {human(needed)} ({needed} bytes), "
-        raise SeedStoryError(
+        return (
             f"Disk full while writing {target}: {wants}{human(free)} ({free} bytes) are free "
             f"({error.strerror}). Free some space and run it again; nothing half-written was kept."
-        ) from error
+        )
+    if number == errno.ENAMETOOLONG or code in (_TOO_LONG, _NO_NAME) or _is_long(target, number):
+        return (
+            f"{target} is no name that this system takes ({error.strerror}): a name has at most "
+            f"{MAX_BYTES} bytes, and on Windows a whole path {_WINDOWS_PATH} letters. Choose a "
+            "shorter or simpler one."
+        )
+    if number in _GONE and not target.parent.is_dir():
+        return (
+            f"The folder {target.parent} is gone: it was removed or renamed while this was written "
+            "to it. What was in it is not here any more; run this again to make it anew."
+        )
+    if number in _BROKEN:
+        return (
+            f"The disk with {target}, or the connection to it, failed ({error.strerror}). Check "
+            "it, or choose another folder; nothing half-written was kept."
+        )
+    if number in _MANY_OPEN:
+        return (
+            f"{target} cannot be opened: too many files are open ({error.strerror}). Close other "
+            "programs, or allow more (on Linux and macOS: ulimit -n 4096), and run this again."
+        )
+    return None
+
+
+def _windows() -> bool:
+    return os.name == "nt"
+
+
+def _is_long(target: Path, number: int | None) -> bool:
+    """Windows says of too long a path that it is not there."""
+    return _windows() and number in _GONE and len(str(target)) > _WINDOWS_PATH
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside ``folder`` survive a power cut (not needed, nor possible, on Windows)."""
-    if os.name == "posix":
+    """Make renames inside ``folder`` survive a power cut.
+
+    Windows does so by itself; some file systems know no such thing, and that is no error.
+    """
+    if os.name != "posix":
+        return
+    try:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 @contextlib.contextmanager
 def atomic_path(target: Path, needed: int | None = None) -> Iterator[Path]:
-    """A temporary path beside ``target`` that becomes ``target`` when the block ends well.
+    """A temporary file beside ``target`` that becomes ``target`` when the block ends well.
+
+    What killed runs left of ``target`` is swept first.
 
     Args:
         target: the final path; its folder is made.
         needed: bytes the file will take where known, for the message when the disk is full.
 
     Raises:
-        SeedStoryError: the disk is full or read-only; the temporary file is gone then, as after
-            any error.
+        SeedStoryError: the disk is full, read-only or failing, or another program holds
+            ``target``; the temporary file is gone then, as after any error.
     """
-    part = _part_of(target)
-    with disk_guard(target, needed):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+    with disk_guard(target, needed), _folder(target.parent):
+        sweep(target.parent, of=target.name)
+        with held_file(target) as (part, let_go):
             yield part
             _sync(part)
-            os.replace(part, target)
-            sync_folder(target.parent)
-        finally:
-            part.unlink(missing_ok=True)
+            let_go()
+            held.replace(part, target)
+        sync_folder(target.parent)
 
 
-def _part_of(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(_RANDOM)}{PART}")
+@contextlib.contextmanager
+def atomic_folder(target: Path, over: bool = False) -> Iterator[Path]:
+    """A temporary folder beside ``target`` that becomes ``target`` when the block ends well.
+
+    What killed runs left of ``target`` is swept first. A file or folder of files in its place is
+    never touched, unless ``over`` says so; an empty folder is replaced.
+
+    Raises:
+        SeedStoryError: as `atomic_path`; or ``target`` is there.
+    """
+    with disk_guard(target), _folder(target.parent):
+        sweep(target.parent, of=target.name, folders=True)
+        with held_folder(target) as (part, let_go):
+            yield part
+            let_go()
+            for path in part.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            if over:
+                held.rmtree(target)
+            elif target.is_dir() and not any(target.iterdir()):
+                held.rmdir(target)
+            elif os.path.lexists(target):
+                raise SeedStoryError(f"{target} is there already. Give a new or empty folder.")
+            held.replace(part, target)
+        sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Makes ``folder``; what is new of it and still empty goes again when the block fails."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _sync(part: Path) -> None:
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
+    def sync() -> None:
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+
+    held.patiently(sync, "written", part)
 
 
 def atomic_write_bytes(target: Path, data: bytes | memoryview) -> None:
@@ -143,32 +265,43 @@ def atomic_batch() -> Iterator[Callable[[Path, bytes], None]]:
     one of many files.
 
     Raises:
-        SeedStoryError: the disk is full or read-only; none of the files has changed then.
+        SeedStoryError: the disk is full, read-only or failing; none of the files has changed then,
+            unless another program holds one of them.
     """
     parts: dict[Path, Path] = {}
+    folders: set[Path] = set()
+    with contextlib.ExitStack() as made:
 
-    def write(target: Path, data: bytes) -> None:
-        with disk_guard(target, len(data)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            parts[target] = _part_of(target)
-            parts[target].write_bytes(data)
+        def write(target: Path, data: bytes) -> None:
+            with disk_guard(target, len(data)):
+                if target.parent not in folders:
+                    made.enter_context(_folder(target.parent))
+                    folders.add(target.parent)
+                parts[target] = part_of(target)
+                parts[target].write_bytes(data)
 
-    try:
-        yield write
-        if len(parts) > _MANY and hasattr(os, "sync"):
-            os.sync()  # waits for the disk once
-        else:
-            for target, part in parts.items():
-                with disk_guard(target):
-                    _sync(part)
+        try:
+            yield write
+            _name_all(parts)
+        finally:
+            for part in parts.values():
+                held.discard(part)
+        for folder in folders:
+            with disk_guard(folder):
+                sync_folder(folder)
+
+
+def _name_all(parts: dict[Path, Path]) -> None:
+    """Wait for the disk, then give the parts their names."""
+    if len(parts) > _MANY and hasattr(os, "sync"):
+        os.sync()  # once for all
+    else:
         for target, part in parts.items():
             with disk_guard(target):
-                os.replace(part, target)
-        for folder in {target.parent for target in parts}:
-            sync_folder(folder)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+                _sync(part)
+    for target, part in parts.items():
+        with disk_guard(target):
+            held.replace(part, target)
 
 
 def atomic_write_new(targets: Iterable[Path], data: bytes) -> Path | None:
@@ -179,43 +312,41 @@ def atomic_write_new(targets: Iterable[Path], data: bytes) -> Path | None:
     Returns: the one it was; None where none was free.
 
     Raises:
-        SeedStoryError: the disk is full or read-only.
+        SeedStoryError: the disk is full, read-only or failing.
     """
     targets = iter(targets)
     target = next(targets, None)
     if target is None:
         return None
-    part = _part_of(target)
-    with disk_guard(target, len(data)):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+    with disk_guard(target, len(data)), _folder(target.parent):
+        with held_file(target) as (part, let_go):
             part.write_bytes(data)
             _sync(part)
+            let_go()
             while target is not None and not _took(part, target):
                 target = next(targets, None)
             sync_folder(part.parent)
-        finally:
-            part.unlink(missing_ok=True)
     return target
 
 
 def _took(part: Path, target: Path) -> bool:
     """Give ``part`` the name ``target`` unless another file has it."""
     try:
-        if os.name == "nt":
-            os.rename(part, target)  # which replaces nothing there
+        if _windows():
+            held.rename(part, target)  # which replaces nothing there
         else:
-            os.link(part, target)
+            held.link(part, target)
     except FileExistsError:
         return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
+    except (OSError, SeedStoryError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if _windows() or getattr(cause, "errno", None) not in _NO_LINKS:
             raise
         # A file system without second names, as on a memory card. Whoever asks for the same name
         # between these two steps is not seen.
         if target.exists():
             return False
-        os.rename(part, target)
+        held.rename(part, target)
     return True
 
 
@@ -230,17 +361,13 @@ def atomic_write_json(target: Path, value: Any) -> None:
 
 
 def sweep_parts(folder: Path, below: bool = False) -> list[Path]:
-    """Remove temporary files that a killed run left in ``folder``; call it while nobody writes.
+    """Remove temporary files that killed runs left in ``folder``; see `left_overs`.
 
     Args:
-        below: also those in its folders.
+        below: also those in its folders; links are not followed.
     """
-    ours = f".*.{'[0-9a-f]' * 2 * _RANDOM}{PART}"
-    pattern = f"**/{ours}" if below else ours
-    stale = sorted(folder.glob(pattern)) if folder.is_dir() else []
-    for part in filter(Path.is_file, stale):
-        part.unlink(missing_ok=True)
-    return stale
+    folders = [Path(path) for path, _, _ in os.walk(folder)] if below else [folder]
+    return [part for place in folders for part in sweep(place)]
 
 
 def sha256_of(path: Path) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import folder_paths
 
 from ...seedstory_core.errors import SeedStoryError
+from ...seedstory_core.files import atomic_folder
 from ...seedstory_core.world import World, find_worlds, load_world
 
 KEY = "seedstory"
@@ -63,16 +62,13 @@ def _make_babble() -> Path:
         if (target / "world.json").is_file():
             return target
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            making = Path(tempfile.mkdtemp(prefix=f".{BABBLE}-", dir=root))
-        except OSError as error:
+            with atomic_folder(target) as making:
+                make_world(making)
+        except (OSError, SeedStoryError) as error:
+            if (target / "world.json").is_file():  # another process was quicker
+                return target
             log.info("cannot make the babbling world in %s: %s", root, error)
             continue
-        try:
-            make_world(making / BABBLE)
-            os.replace(making / BABBLE, target)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
         log.warning("made the untrained world %s: its stories are babble", target)
         return target
     raise SeedStoryError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import folder_paths
 from torch import Tensor
 
+from ...seedstory_core import held
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.types import Story
 from ...seedstory_core.world import find_worlds, load_world
@@ -90,7 +91,7 @@ def pressed(
             report.next_stage()
     finally:
         if not any(folder.iterdir()):
-            folder.rmdir()
+            held.rmdir(folder)
     root = Path(folder_paths.get_output_directory())
     return [path.relative_to(root).as_posix() for path in sorted(folder.iterdir())]
 

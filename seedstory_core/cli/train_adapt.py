@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from dataclasses import fields
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SeedStoryError
+from ..held import discard
 from ..training.adapt_settings import AdaptSettings
 
 DEFAULTS = AdaptSettings()
@@ -171,7 +171,7 @@ def _adapt(
         _say(f"\nStopped with a checkpoint in {folder}; the same command goes on.")
         return 0
     if own and _is_first():
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
     _say(f"\nThe new world is in {args.out}. Try it: seedstory tell --world {args.out} --out DIR")
     return 0
 

@@ -81,7 +81,10 @@ def write_pictures(
     with atomic_path(target) as list_part, atomic_path(folder / "scenes" / target.name) as graphs:
         shutil.copyfile(source, list_part)
         shutil.copyfile(folder / "scenes" / source.name, graphs)
-        with open(list_part, "a", encoding="utf-8") as lists, open(graphs, "a") as graph_file:
+        with (
+            open(list_part, "a", encoding="utf-8") as lists,
+            open(graphs, "a", encoding="utf-8") as graph_file,
+        ):
             for index in range(count):
                 line, graph = _write_other(folder, index, seed)
                 lists.write(json.dumps(line) + "\n")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import secrets
-import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -13,7 +10,7 @@ from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
 from ..errors import SeedStoryError
-from ..files import PART, atomic_batch, atomic_write_bytes, disk_guard, require_space, sync_folder
+from ..files import atomic_batch, atomic_folder, atomic_write_bytes, require_space
 from ..images import MAX_FILE, decode_picture
 from ..story import check_features
 from ..story_reader import (
@@ -104,20 +101,11 @@ def unpack_story_file(path: Path, folder: Path) -> Story:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SeedStoryError(f"{folder} is there already. Give a new or empty folder.")
-    making = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PART}")
     with open_archive(path) as archive:
         require_space(folder, path.stat().st_size, "Unpacking the story")
         story = story_in(archive)
-        with disk_guard(folder):
-            try:
-                making.mkdir(parents=True)
-                _unpack(archive, making)
-                if folder.exists():
-                    folder.rmdir()
-                os.replace(making, folder)
-                sync_folder(folder.parent)
-            finally:
-                shutil.rmtree(making, ignore_errors=True)
+        with atomic_folder(folder) as making:
+            _unpack(archive, making)
     return story
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from ..engines.seed_story.conditioning import NEGATIVE, UNET
 from ..engines.seed_story.config import SeedStoryConfig
 from ..engines.seed_story.detokenizer import Detokenizer
 from ..errors import SeedStoryError
-from ..files import PART, disk_guard, require_space, sha256_of, sync_folder
+from ..files import atomic_folder, require_space, sha256_of
 from ..hosts import read_part
 from ..images import encode_png
 from ..parts import PartSpec, load_strict
@@ -63,19 +61,8 @@ def write_adapted(
     refuse_existing(out)
     total = sum(entry.bytes for entry in world.files.values())
     require_space(out.parent, 2 * total, f"The world {out.name}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for stale in out.parent.glob(f".{out.name}.*{PART}"):  # of a killed run
-        shutil.rmtree(stale, ignore_errors=True)
-    beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}{PART}")
-    try:
-        with disk_guard(out):
-            beside.mkdir()
-            _fill(world, beside, words, told, painted, drawn, zero, series, provenance)
-        refuse_existing(out)
-        os.replace(beside, out)
-        sync_folder(out.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with atomic_folder(out) as beside:
+        _fill(world, beside, words, told, painted, drawn, zero, series, provenance)
 
 
 def refuse_existing(out: Path) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from .. import left_overs
 from ..errors import SeedStoryError
-from ..files import PART, disk_guard, sync_folder
+from ..files import atomic_folder
+from ..held import discard
 
 KEEP = 2
 STATE = "state.json"
@@ -30,32 +29,20 @@ def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]]) -
         tensors: ``{stem: state dict}``.
 
     Raises:
-        SeedStoryError: the disk is full; the older checkpoints are still there.
+        SeedStoryError: the disk is full or failing; the older checkpoints are still there.
     """
     target = folder / f"{step:07d}"
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{target.name}.{secrets.token_hex(4)}{PART}"
-    beside.mkdir()
-    try:
-        with disk_guard(target):
-            sizes = {}
-            for stem, state in tensors.items():
-                path = beside / f"{stem}.safetensors"
-                save_file(own_memory(state), path)
-                sizes[path.name] = path.stat().st_size
-            text = json.dumps({"step": step, "files": sizes})
-            (beside / STATE).write_text(text, encoding="utf-8")
-            for path in beside.iterdir():
-                with open(path, "rb+") as file:
-                    os.fsync(file.fileno())
-        if target.exists():  # of this very step, when a resumed run stops at once
-            shutil.rmtree(target)
-        os.replace(beside, target)
-        sync_folder(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    # one of this very step is there when a resumed run stops at once
+    with atomic_folder(target, over=True) as beside:
+        sizes = {}
+        for stem, state in tensors.items():
+            path = beside / f"{stem}.safetensors"
+            save_file(own_memory(state), path)
+            sizes[path.name] = path.stat().st_size
+        text = json.dumps({"step": step, "files": sizes})
+        (beside / STATE).write_text(text, encoding="utf-8", newline="\n")
     for old in _all(folder)[:-KEEP]:
-        shutil.rmtree(old)
+        discard(old)
     return target
 
 
@@ -66,8 +53,7 @@ def newest(folder: Path) -> Path | None:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed run left half written; call it while nobody writes."""
-    for path in folder.glob(f".*{PART}"):
-        shutil.rmtree(path, ignore_errors=True)
+    left_overs.sweep(folder, folders=True)
 
 
 def read(path: Path) -> tuple[int, Tensors]:

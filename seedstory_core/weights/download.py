@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import logging
-import os
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .. import held
 from ..errors import SeedStoryError
 from ..files import atomic_write_json, disk_guard, human, require_space, sha256_of, sync_folder
 from ..types import Progress, no_progress
@@ -76,8 +76,9 @@ class Downloader:
         part = target.with_name(target.name + ".part")
         self._fill(entry, part)
         self._check(entry, part, keep=False)
-        os.replace(part, target)
-        _note(part).unlink(missing_ok=True)
+        with disk_guard(target):
+            held.replace(part, target)
+            held.discard(_note(part))
         sync_folder(target.parent)
         return target
 
@@ -120,13 +121,13 @@ class Downloader:
             if error.code == 416 and have:
                 if have == (entry.bytes or note.get("total")):
                     return True
-                part.unlink()
+                held.unlink(part)
                 return False
             raise
         with response:
             answer = wanted(response.status, response.headers, have if "Range" in headers else 0)
             if answer is None:  # not the piece we asked for: start again without a range
-                part.unlink(missing_ok=True)
+                held.unlink(part)
                 return False
             return self._receive(entry, part, response, answer, url)
 
@@ -165,8 +166,8 @@ class Downloader:
         known = entry.sha256 if entry.sha256 != UNKNOWN else record.get("sha256")
         if known not in (None, digest) or entry.bytes not in (None, size):
             if not keep:
-                path.unlink()
-                _note(path).unlink(missing_ok=True)
+                held.unlink(path)
+                held.discard(_note(path))
             what_now = (
                 "Move it away and run this again" if keep else "It was thrown away; try again"
             )

@@ -39,7 +39,7 @@ def test_one_that_failed_leaves_the_older_ones(
 
 def test_what_a_killed_run_left_is_swept_and_never_read(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, TENSORS)
-    half = tmp_path / ".0000002.abcd.part"
+    half = tmp_path / ".0000002.0123abcd.part"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
     newest = checkpoint.newest(tmp_path)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .... import held
 from ....errors import SeedStoryError
 from ....hosts import LocalPart
 from ....ops import cast_ops
@@ -85,7 +86,7 @@ def convert_detokenizer(
     if under is None:
         unet.output(world / UNET, list(unet.shapes), "", recipe, facts).write(progress)
     elif told_by(world / UNET) is not None:
-        (world / UNET).unlink()  # ours, from an earlier conversion without a base
+        held.unlink(world / UNET)  # ours, from an earlier conversion without a base
     tensors = {**{f"resampler.{key}": value for key, value in resampler.items()}, **negative}
     kept = unet.output(world / DETOKENIZER, changed, PREFIX, recipe, facts)
     _joined(tensors, kept).write(progress)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .... import held
 from ....errors import SeedStoryError
 from ....files import atomic_write_bytes, sweep_parts
 from ....parts import check_fit
@@ -95,7 +96,7 @@ def convert_tokenizer(world: Path, source: Path) -> bool:
         return False
     unfinish(world)
     for name in here.keys() - contents.keys():
-        (world / TOKENIZER / name).unlink()
+        held.unlink(world / TOKENIZER / name)
     for name, content in contents.items():
         atomic_write_bytes(world / TOKENIZER / name, content)
     return True
@@ -181,7 +182,7 @@ def fits(build: Callable[[], nn.Module], shapes: Mapping[str, Shape], source: So
 
 def unfinish(world: Path) -> None:
     """Take world.json away before a file of the world changes: half-changed is no world."""
-    (world / "world.json").unlink(missing_ok=True)
+    held.unlink(world / "world.json")
     sweep_parts(world)
 
 
