@@ -231,16 +231,15 @@ def atomic_folder(target: Path, over: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _folder(folder: Path) -> Iterator[None]:
-    """Makes ``folder``; what is new of it and still empty goes again when the block fails."""
+    """Makes ``folder``; what is new of it and still empty in the end goes again."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
-    except BaseException:
+    finally:
         for path in new:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # there is something in it, as there should be
                 path.rmdir()
-        raise
 
 
 def _sync(part: Path) -> None:
