@@ -62,11 +62,21 @@ class StoryLoopOpen(io.ComfyNode):
 
     @classmethod
     def execute(cls, story: Story, seed: int, index: int) -> io.NodeOutput:
+        if host.further_item():
+            raise SeedStoryError(
+                "A story loop tells one story, but a list of several came to Story Loop Open. Give "
+                "each its own loop, or tell them with Tell Story, which runs once for each."
+            )
         return io.NodeOutput("loop", story, index, (seed + index) & MAX_SEED)
 
 
 class StoryLoopClose(io.ComfyNode):
-    """Where the body of a story loop ends."""
+    """Where the body of a story loop ends.
+
+    It runs before the body: it needs the connections only, not what comes through them. So what
+    cannot be repeated is said before anything is told, and the copies are known before a cache
+    drops what they are made from. It is asynchronous because ComfyUI runs such nodes first.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -82,10 +92,16 @@ class StoryLoopClose(io.ComfyNode):
             inputs=[
                 types.Loop.Input(
                     "loop",
+                    lazy=True,
                     extra_dict={"rawLink": True},
                     tooltip="From the Story Loop Open this belongs to.",
                 ),
-                types.Story.Input("story", tooltip="The story at the end of a turn."),
+                types.Story.Input(
+                    "story",
+                    lazy=True,
+                    extra_dict={"rawLink": True},
+                    tooltip="The story at the end of a turn.",
+                ),
                 io.Int.Input(
                     "count", default=4, min=1, max=MAX_TURNS, tooltip="How many turns to run."
                 ),
@@ -96,11 +112,19 @@ class StoryLoopClose(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, loop: Any, story: Story, count: int) -> io.NodeOutput:
+    def check_lazy_status(cls, **_inputs: object) -> list[str]:
+        """Nothing: the copies ask for the stories."""
+        return []
+
+    @classmethod
+    async def execute(cls, loop: Any, story: Any, count: int) -> io.NodeOutput:
         if not isinstance(loop, list):
             raise SeedStoryError("Connect 'loop' straight from Story Loop Open.")
-        if count == 1 or story.ended:
-            return io.NodeOutput(story)
+        if count > 1 and not host.can_expand():
+            raise SeedStoryError(
+                "ComfyUI was started with --cache-none, and this version of it cannot repeat nodes "
+                "without its cache. Start it without --cache-none, or set 'count' to 1."
+            )
         close = cls.hidden.unique_id
         graph = host.PromptGraph(cls.hidden.dynprompt, close)
         clones, result = unroll(graph, loop[0], close, count, OPEN)

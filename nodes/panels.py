@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -61,7 +63,7 @@ class AttachImage(io.ComfyNode):
             search_aliases=["commit panel", "set panel image"],
             enable_expand=True,
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
-            inputs=attach_inputs({"rawLink": True}),
+            inputs=attach_inputs({"rawLink": True} if host.keeps_results() else None),
             outputs=[
                 types.Story.Output(display_name="story", tooltip="The story with the picture.")
             ],
@@ -73,9 +75,12 @@ class AttachImage(io.ComfyNode):
         return []
 
     @classmethod
-    def execute(cls, story: Story, index: int, **_others: object) -> io.NodeOutput:
+    def execute(cls, story: Story, index: int, **others: Any) -> io.NodeOutput:
+        check_no_list()
         if is_over(story, index):
             return io.NodeOutput(story)
+        if not host.keeps_results():
+            return AttachPicture.execute(story=story, index=index, **others)
         name = f"{cls.hidden.unique_id}.attach"
         inputs = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
         clone = {"class_type": "SeedStory_AttachPicture", "inputs": dict(inputs)}
@@ -109,6 +114,7 @@ class AttachPicture(io.ComfyNode):
         feed_back: bool,
         vision: EngineHandle | None = None,
     ) -> io.NodeOutput:
+        check_no_list()
         index, picture = check_index(story, index), one_picture(image)
         if feed_back:
             story = commit(story, index, picture, vision)
@@ -116,6 +122,15 @@ class AttachPicture(io.ComfyNode):
             story = attach_image(story, index, picture, {"by": "Attach Image"})
         host.keep_story(story)
         return io.NodeOutput(story)
+
+
+def check_no_list() -> None:
+    """Of a list, all stories but one would be lost on the way through Attach Image."""
+    if host.further_item():
+        raise SeedStoryError(
+            "Attach Image takes one picture for one story, but a list of several came. Use one "
+            "Attach Image for each panel, each with its own 'index'."
+        )
 
 
 def is_over(story: Story, index: int) -> bool:

@@ -85,6 +85,14 @@ def tell(
     return longer
 
 
+def silent(story: Story, longer: Story) -> bool:
+    """Whether what hangs on the new panel is left out, since the story had ended before.
+
+    Not where the host keeps no results: Attach Image then needs a picture to hand the story on.
+    """
+    return len(longer) == len(story) and host.keeps_results()
+
+
 class TellPanel(io.ComfyNode):
     """A story -> the story and one more panel."""
 
@@ -128,7 +136,7 @@ class TellPanel(io.ComfyNode):
         how = {"sampling": sampling, "context": context_of(memory, context), "reference": reference}
         with host.parking(llm.engine, memory):
             longer = tell(story, llm, host.Reporter(), None, seed=panel_seed(seed, story), **how)
-        if len(longer) == len(story):  # ended: what hangs on the new panel stays silent
+        if silent(story, longer):
             return io.NodeOutput(
                 longer, host.nothing(), host.nothing(), ui=host.text_ui(longer.closing or "")
             )
@@ -184,7 +192,7 @@ class IllustrateCaption(io.ComfyNode):
         how = {"context": context_of(memory, context), "reference": reference}
         with host.parking(llm.engine, memory):
             longer = tell(story, llm, host.Reporter(), caption, **how)
-        if len(longer) == len(story):
+        if silent(story, longer):
             return io.NodeOutput(longer, host.nothing(), ui=host.text_ui(longer.closing or ""))
         return io.NodeOutput(longer, features_at(longer, [-1]), ui=host.text_ui(caption))
 

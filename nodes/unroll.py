@@ -1,8 +1,8 @@
 """Unrolling a loop: the nodes between Open and Close, copied for every turn but the first.
 
-Turn 0 are the user's own nodes, which have run when Close runs. A copy of turn i is called
-``<close>.<node>@<i>``, shows its progress on the node it was copied from, and reads the story of
-turn i - 1. Each copy is cached like any node, so that only what changed runs again.
+Turn 0 are the user's own nodes. A copy of turn i is called ``<close>.<node>@<i>``, shows its
+progress on the node it was copied from, and reads the story of turn i - 1. Each copy is cached
+like any node, so that only what changed runs again.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def body_of(graph: Graph, open_id: str, close_id: str) -> list[str]:
     These are the nodes on a path from Open to Close, and previews and savers that hang off such a
     path with what lies between.
     """
-    sources = {node_id: _sources(node) for node_id, node in graph.nodes.items()}
+    sources = _all_sources(graph.nodes)
     after_open = _downstream(sources, open_id)
-    if close_id not in after_open:
+    if graph.nodes[close_id]["inputs"]["story"][0] not in after_open:
         raise SeedStoryError(
             "Nothing leads from Story Loop Open to Story Loop Close: wire the story through the "
             "body."
@@ -94,6 +94,19 @@ def _check_body(graph: Graph, body: Iterable[str]) -> None:
     index = graph.nodes[next(iter(body))]["inputs"].get("index", 0)
     if not isinstance(index, int):
         raise SeedStoryError("'index' of Story Loop Open must be a number, not a connection.")
+
+
+def _all_sources(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, set[str]]:
+    """What each node depends on.
+
+    The end of a loop of ComfyUI's own counts as behind its start and its body even where the host
+    has taken its connections away.
+    """
+    sources = {node_id: _sources(node) for node_id, node in nodes.items()}
+    for node_id, node in nodes.items():
+        if node.get("_loop_end") in sources:
+            sources[node["_loop_end"]] |= {node_id, *node.get("_loop_body", ())}
+    return sources
 
 
 def _sources(node: Mapping[str, Any]) -> set[str]:

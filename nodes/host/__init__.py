@@ -27,7 +27,7 @@ from .folders import (
     story_folder,
     world_choices,
 )
-from .graph import PromptGraph, nothing
+from .graph import PromptGraph, can_expand, keeps_results, nothing
 from .guidance import guided_until
 from .keeping import keep_story
 from .latents import empty_latent
@@ -45,7 +45,7 @@ from .press import (
     template_names,
     trim_names,
 )
-from .progress import Reporter, interruptible
+from .progress import Reporter, further_item, interruptible
 from .quantised import QUANTISED
 from .routes import register_routes
 from .sampling import (
@@ -76,6 +76,7 @@ __all__ = [
     "Reporter",
     "SamplerSettings",
     "book_settings",
+    "can_expand",
     "card_choices",
     "cards_state",
     "carrier",
@@ -88,9 +89,11 @@ __all__ = [
     "find_story",
     "font_names",
     "fonts_folder",
+    "further_item",
     "guided_until",
     "interruptible",
     "keep_story",
+    "keeps_results",
     "largest_sigma",
     "layout_names",
     "load_controlnet",

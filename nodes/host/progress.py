@@ -16,6 +16,18 @@ def interruptible() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
+def further_item() -> bool:
+    """Whether the running node is called for the second or a later item of a list.
+
+    ComfyUI calls a node once for each item. What other nodes make of a node then goes wrong: of
+    all their results only the first is handed on.
+    """
+    from comfy_execution.utils import get_executing_context
+
+    context = get_executing_context()
+    return context is not None and bool(context.list_index)
+
+
 class Reporter:
     """The library's `Progress` on the node that is running: bar, text, and the stop button.
 

@@ -6,102 +6,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 from support.executor import Executor
-
-ENDS_AT = 5  # panels at which the test story ends itself
-
-
-def body_nodes(pack: ModuleType) -> list[Any]:
-    """A source of stories, a step that appends a panel, a preview and a reader."""
-    from comfy_api.latest import io
-
-    core, types = pack.seedstory_core, pack.nodes.types
-    append = core.story.append
-
-    def panel(caption: str, origin: str = "told", image: Any = None) -> Any:
-        return core.types.Panel(caption, caption, origin, image=image)
-
-    class Source(io.ComfyNode):
-        @classmethod
-        def define_schema(cls) -> io.Schema:
-            outputs = [types.Story.Output()]
-            return io.Schema(
-                node_id="TestSource", inputs=[io.String.Input("name")], outputs=outputs
-            )
-
-        @classmethod
-        def execute(cls, name: str) -> io.NodeOutput:
-            story = core.types.Story((), "toy", core.types.WorldRef("w", "0"), name)
-            return io.NodeOutput(append(story, panel(name, "opening")))
-
-    class Step(io.ComfyNode):
-        @classmethod
-        def define_schema(cls) -> io.Schema:
-            inputs = [types.Story.Input("story"), io.Int.Input("index"), io.Int.Input("seed")]
-            inputs.append(io.Boolean.Input("ends", default=False))
-            outputs = [types.Story.Output(), io.Image.Output()]
-            return io.Schema(node_id="TestStep", inputs=inputs, outputs=outputs)
-
-        @classmethod
-        def execute(cls, story: Any, index: int, seed: int, ends: bool) -> io.NodeOutput:
-            picture = torch.full((1, 2, 2, 3), len(story) / 10)
-            if ends and len(story) >= ENDS_AT:
-                closed = core.types.replace(story, closing="The end.")
-                return io.NodeOutput(closed, pack.nodes.host.nothing())
-            return io.NodeOutput(append(story, panel(f"{index}:{seed}")), picture)
-
-    class Look(io.ComfyNode):
-        @classmethod
-        def define_schema(cls) -> io.Schema:
-            return io.Schema(
-                node_id="TestLook",
-                inputs=[io.Image.Input("image"), io.Int.Input("scale", default=1)],
-                is_output_node=True,
-            )
-
-        @classmethod
-        def execute(cls, image: Any, scale: int) -> io.NodeOutput:
-            return io.NodeOutput(ui={"value": [round(float(image.mean()) * scale, 3)]})
-
-    class Read(io.ComfyNode):
-        @classmethod
-        def define_schema(cls) -> io.Schema:
-            return io.Schema(
-                node_id="TestRead", inputs=[types.Story.Input("story")], is_output_node=True
-            )
-
-        @classmethod
-        def execute(cls, story: Any) -> io.NodeOutput:
-            painted = [p.image is not None for p in story.panels]
-            captions = [p.caption for p in story.panels]
-            return io.NodeOutput(ui={"captions": captions, "painted": painted})
-
-    return [Source, Step, Look, Read]
+from support.loop_graphs import body_nodes, loop_prompt, node
 
 
 @pytest.fixture()
 def executor(pack: ModuleType) -> Executor:
     return Executor([*body_nodes(pack), *pack.nodes.NODES])
-
-
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": kind, "inputs": inputs}
-
-
-def loop_prompt(count: int, *, ends: bool = False, scale: int = 1) -> dict[str, Any]:
-    """Source -> Open -> Step -> Attach Image -> Close -> Read, with a preview in the body."""
-    step = {"story": ["2", 1], "index": ["2", 2], "seed": ["2", 3], "ends": ends}
-    attach = {"story": ["3", 0], "image": ["3", 1], "index": -1, "feed_back": False}
-    return {
-        "1": node("TestSource", name="tale"),
-        "2": node("SeedStory_StoryLoopOpen", story=["1", 0], seed=100, index=0),
-        "3": node("TestStep", **step),
-        "4": node("SeedStory_AttachImage", **attach),
-        "5": node("TestLook", image=["3", 1], scale=scale),
-        "6": node("SeedStory_StoryLoopClose", loop=["2", 0], story=["4", 0], count=count),
-        "7": node("TestRead", story=["6", 0]),
-    }
 
 
 def captions(executor: Executor, node_id: str = "7") -> list[str]:
@@ -213,3 +124,82 @@ def test_what_cannot_be_unrolled_is_refused(pack: ModuleType, change: Any, messa
     open_id = nodes["6"]["inputs"]["loop"][0]
     with pytest.raises(pack.seedstory_core.errors.SeedStoryError, match=message):
         pack.nodes.unroll.unroll(PlainGraph(nodes), open_id, "6", 2, pack.nodes.loop.OPEN)
+
+
+def core_loop_prompt(pack: ModuleType, overridden: bool) -> Any:
+    """A prompt as ComfyUI 0.36 and newer show it: Start and End Loop in the body of a Story Loop.
+
+    No such version runs here; its source was read. While Start Loop runs, ``override_node`` puts
+    an End Loop without connections in the place of the wired one, and `get_node` prefers that.
+    """
+    from comfy_execution.graph import DynamicPrompt
+
+    class NewerPrompt(DynamicPrompt):
+        def __init__(self, prompt: dict[str, Any]) -> None:
+            super().__init__(prompt)
+            self.node_overrides: dict[str, Any] = {}
+
+        def override_node(self, node_id: str, node_info: dict[str, Any]) -> None:
+            self.node_overrides[node_id] = node_info
+
+        def get_node(self, node_id: str) -> dict[str, Any]:
+            return self.node_overrides.get(node_id) or super().get_node(node_id)
+
+    nodes = loop_prompt(2)
+    start = node("StartLoop", initial_iteration_value=["2", 1])
+    nodes["30"] = start | {"_loop_body": ["3", "4"], "_loop_end": "31"}
+    nodes["3"]["inputs"]["story"] = ["30", 4]
+    end = {"output_value": ["4", 0], "next_iteration_value": ["4", 0], "termination0": ["5", 0]}
+    nodes["31"] = node("EndLoop", accumulate=False, **end)
+    nodes["6"]["inputs"]["story"] = ["31", 0]
+    prompt = NewerPrompt(nodes)
+    if overridden:
+        prompt.override_node("31", node("EndLoop", accumulate=False))
+    return prompt
+
+
+@pytest.mark.parametrize("overridden", [False, True])
+def test_a_core_loop_in_the_body_is_refused(pack: ModuleType, overridden: bool) -> None:
+    prompt = core_loop_prompt(pack, overridden)
+    error = pack.seedstory_core.errors.SeedStoryError
+    with pytest.raises(error, match="'StartLoop', a loop of ComfyUI's own"):
+        pack.nodes.unroll.unroll(
+            pack.nodes.host.PromptGraph(prompt, "6"), "2", "6", 2, pack.nodes.loop.OPEN
+        )
+
+
+@pytest.mark.parametrize("overridden", [False, True])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_core_loop_is_refused_whatever_is_read_of_it(
+    pack: ModuleType, overridden: bool, behind: bool
+) -> None:
+    """Even where only the overridden nodes are seen, or other nodes follow in the body."""
+    prompt = core_loop_prompt(pack, overridden)
+    seen = {node_id: prompt.get_node(node_id) for node_id in prompt.all_node_ids()}
+    if behind:
+        seen["32"] = node("TestStep", story=["31", 0], index=0, seed=0, ends=False)
+        seen["6"] = node("SeedStory_StoryLoopClose", loop=["2", 0], story=["32", 0], count=2)
+    error = pack.seedstory_core.errors.SeedStoryError
+    with pytest.raises(error, match="a loop of ComfyUI's own"):
+        pack.nodes.unroll.unroll(PlainGraph(seen), "2", "6", 2, pack.nodes.loop.OPEN)
+
+
+def test_a_core_loop_before_or_behind_a_story_loop_is_none_of_its_body(pack: ModuleType) -> None:
+    nodes = loop_prompt(2)
+    for first, before, after in (("40", ["1", 0], "2"), ("50", ["6", 0], "7")):
+        last = first[0] + "1"
+        start = node("StartLoop", initial_iteration_value=before)
+        nodes[first] = start | {"_loop_body": [], "_loop_end": last}
+        nodes[last] = node("EndLoop")  # overridden
+        nodes[after]["inputs"]["story"] = [last, 0]
+    clones, result = pack.nodes.unroll.unroll(PlainGraph(nodes), "2", "6", 2, pack.nodes.loop.OPEN)
+    assert {name.split("@")[0] for name in clones} == {"6.2", "6.3", "6.4", "6.5"}
+    assert result == ["6.4@1", 0]
+
+
+def test_a_story_that_does_not_come_through_the_body_is_refused(pack: ModuleType) -> None:
+    nodes = loop_prompt(2)
+    nodes["6"]["inputs"]["story"] = ["1", 0]  # past the body
+    error = pack.seedstory_core.errors.SeedStoryError
+    with pytest.raises(error, match="Nothing leads from Story Loop Open"):
+        pack.nodes.unroll.unroll(PlainGraph(nodes), "2", "6", 2, pack.nodes.loop.OPEN)

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import uuid
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 
@@ -18,28 +19,37 @@ class Executor:
         messages: what a client would have received.
     """
 
-    def __init__(self, node_classes: Iterable[Any]) -> None:
+    def __init__(self, node_classes: Iterable[Any], cache: str = "classic") -> None:
+        """``cache``: as the host's flags have it: classic, lru (of one), ram, none."""
         import execution
-        import server
 
         import nodes
 
         for kind in node_classes:
             nodes.NODE_CLASS_MAPPINGS[kind.GET_SCHEMA().node_id] = kind
-        loop = asyncio.new_event_loop()
-        self.server = server.PromptServer(loop)
+        self.server = new_server()
         self.server.client_id = "test"
         self.messages: list[tuple[str, Any]] = []
-        self.server.send_sync = lambda kind, data, sid=None: self.messages.append((kind, data))
-        settings: dict[str, Any] = {"cache_type": execution.CacheType.CLASSIC}
-        if "cache_args" in inspect.signature(execution.PromptExecutor).parameters:
-            settings["cache_args"] = {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}
-        self._executor = execution.PromptExecutor(self.server, **settings)
+        self.server.send_sync = self._receive
+        self._stop_at = ""
+        self._executor = execution.PromptExecutor(self.server, **cache_settings(cache))
         self._execution = execution
         self.outputs: dict[str, Any] = {}
 
-    def run(self, prompt: Mapping[str, Any]) -> Executor:
-        """Validate and run ``prompt``; errors in nodes are raised as they were."""
+    def _receive(self, kind: str, data: Any, sid: str | None = None) -> None:
+        """What a client gets; who presses stop does so when the node ``_stop_at`` begins."""
+        self.messages.append((kind, data))
+        if kind == "executing" and self._stop_at and data.get("node") == self._stop_at:
+            import nodes
+
+            nodes.interrupt_processing(True)
+
+    def run(self, prompt: Mapping[str, Any], stop_at: str = "") -> Executor:
+        """Validate and run ``prompt``; errors in nodes are raised as they were.
+
+        ``stop_at``: the run is interrupted when this node begins.
+        """
+        self._stop_at = stop_at
         prompt_id = str(uuid.uuid4())
         graph = {key: dict(node) for key, node in prompt.items()}
         valid = asyncio.run(self._execution.validate_prompt(prompt_id, graph, None))
@@ -67,3 +77,35 @@ class Executor:
 
         comfy.model_management.unload_all_models()
         self._executor.reset()
+
+
+def new_server() -> Any:
+    """A server that does not listen; newer hosts want a manager of assets for it."""
+    import server
+
+    arguments: list[Any] = [asyncio.new_event_loop()]
+    if "asset_manager" in inspect.signature(server.PromptServer).parameters:
+        from comfy.cli_args import args
+
+        arguments.append(import_module("app.assets.manager").NoAssets(args))
+    return server.PromptServer(*arguments)
+
+
+def cache_settings(cache: str) -> dict[str, Any]:
+    """What a host's executor is made with to cache like that.
+
+    "ram" with so much to be kept free that what older prompts left always goes at once, as on
+    machines with less than 128 GB.
+    """
+    import execution
+
+    kinds = execution.CacheType
+    names = {"classic": "CLASSIC", "lru": "LRU", "ram": "RAM_PRESSURE", "none": "NONE"}
+    if not hasattr(kinds, "NONE"):  # 0.3.64
+        names["none"] = "DEPENDENCY_AWARE"
+    settings: dict[str, Any] = {"cache_type": getattr(kinds, names[cache])}
+    if "cache_args" in inspect.signature(execution.PromptExecutor).parameters:
+        settings["cache_args"] = {"lru": 1, "ram": 0.0, "ram_inactive": 1e6}
+    else:
+        settings["cache_size"] = 1
+    return settings
