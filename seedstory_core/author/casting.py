@@ -12,8 +12,11 @@ from pathlib import Path
 
 from ..errors import SeedStoryError
 from .cards import Card, cards_in, load_card
+from .mentions import Names
+from .scripts import MAX_LETTERS
 
 ALL = "*"
+MOST_LETTERS = 2 * MAX_LETTERS  # of a caption with looks
 FIRST, EVERY = "first panel", "every panel"
 #: In which captions a character's looks are said: of the panels it is in, the first one or all.
 WHEN = (FIRST, EVERY)
@@ -43,45 +46,54 @@ def introduced(captions: Sequence[str], cards: Iterable[Card], when: str = FIRST
 
     Args:
         when: one of `WHEN`.
+
+    Raises:
+        SeedStoryError: no such ``when``, or a caption becomes too long by it.
     """
     if when not in WHEN:
         raise SeedStoryError(f"Looks are said in the {' or '.join(WHEN)}, got {when!r}.")
-    left = {card.name: card for card in cards}
+    known = {card.name: card for card in cards}
+    names, said = Names(known), set[str]()
     made = []
-    for caption in captions:
-        said = [card for card in left.values() if _place(caption, card.name)]
-        made.append(with_looks(caption, said))
+    for number, caption in enumerate(captions, start=1):
+        places = names.first_places(caption)
+        wanted = [known[name] for name in places if name not in said]
+        made.append(_put_in(caption, places, wanted))
+        if len(made[-1]) > max(MOST_LETTERS, len(caption)):
+            raise SeedStoryError(
+                f"Caption {number} has {len(made[-1])} letters with the looks of "
+                f"{len(wanted)} characters; at most {MOST_LETTERS} are read. Split it, or name "
+                "fewer characters."
+            )
         if when == FIRST:
-            left = {name: card for name, card in left.items() if card not in said}
+            said |= places.keys()
     return made
 
 
 def with_looks(caption: str, cards: Iterable[Card]) -> str:
     """``caption`` with each card's phrase behind the first mention of its name, between commas.
 
-    A name is found as a whole word, written as on the card; a caption that has the phrase already
-    stays as it is. Names inside a phrase are never taken for mentions.
+    A name is found as a whole word, written as on the card ("Mila's kite" has no room for a
+    phrase); a caption that has the phrase already stays as it is. Names inside a phrase are never
+    taken for mentions.
     """
-    wanted = {c.name: c for c in cards if c.phrase and c.phrase not in caption}
-    places = {name: _place(caption, name) for name in wanted}
-    found = [(match.start(), match.end(), name) for name, match in places.items() if match]
-    return _put_in(caption, sorted(found), wanted)
+    known = {card.name: card for card in cards}
+    return _put_in(caption, Names(known).first_places(caption), known.values())
 
 
-def _place(caption: str, name: str) -> re.Match[str] | None:
-    """Where ``name`` is first said as a whole word; "Mila's kite" has no room for a phrase."""
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w|['\u2019]s\b)", caption)
-
-
-def _put_in(caption: str, found: Sequence[tuple[int, int, str]], cards: Mapping[str, Card]) -> str:
-    """The phrases behind the mentions, ascending; of two that overlap (a name that begins another)
-    the longer one counts."""
-    parts, start = [], 0
+def _put_in(caption: str, places: Mapping[str, tuple[int, int]], cards: Iterable[Card]) -> str:
+    """The phrases of ``cards`` behind the mentions; of two that overlap (a name that begins
+    another) the longer one counts."""
+    phrases = {c.name: c.phrase for c in cards if c.name in places}
+    phrases = {name: phrase for name, phrase in phrases.items() if phrase and phrase not in caption}
+    found = [(*places[name], name) for name in phrases]
+    found.sort(key=lambda mention: (mention[0], -mention[1]))
+    parts, start, reach = [], 0, 0
     for place, end, name in found:
-        if place < start or any(p <= place and e >= end and n != name for p, e, n in found):
+        inside, reach = end <= reach, max(reach, end)
+        if inside or place < start:
             continue
-        rest = caption[end:]
-        closing = "" if not rest or rest[0] in ",.;:!?)\u2026" else ","
-        parts.append(f"{caption[start:end]}, {cards[name].phrase}{closing}")
+        closing = "" if end == len(caption) or caption[end] in ",.;:!?)\u2026" else ","
+        parts.append(f"{caption[start:end]}, {phrases[name]}{closing}")
         start = end
     return "".join((*parts, caption[start:]))

@@ -2,17 +2,19 @@
 
 Four ways to write one are read; `FORMATS` says how. Whatever the format, a caption comes out as
 one line: runs of blanks and line breaks inside it become one blank, and nothing else changes.
-Scripts come from strangers and from language models: sizes are bounded, and what no caption can
-hold is refused with its place.
+Scripts come from strangers and from language models: sizes are bounded, every scan takes time in
+proportion to the text, and what no caption can hold is refused with its place.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 from ..errors import SeedStoryError
@@ -21,14 +23,16 @@ from ..story import check_caption, check_text
 from ..story_reader import MAX_PANELS
 
 MAX_BYTES = 4 << 20  # of a script; ten thousand captions of 400 letters
+MAX_LINES = 200_000  # of a script; ten thousand captions, each in twenty short lines
 MAX_CAPTIONS = MAX_PANELS - 1  # behind an opening
 MAX_LETTERS = 4000  # of a caption: more than any model here reads at once
 AUTO = "auto"
 SUFFIXES = {".txt": "lines", ".md": "markdown", ".markdown": "markdown", ".json": "json"}
 
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n\s*```", re.DOTALL)
+_LEVELS = 6  # of headings
+_COMMENT, _COMMENT_END = "<!--", "-->"
+_FENCE, _LETTERS = "```", string.ascii_letters
+# No two parts of this pattern can take the same letter, so it never tries a text in two ways.
 _MARK = re.compile(
     r"(?:[-*\u2022]|\(?\d{1,4}[.):]|(?:panel|page|scene)\s+\d{1,4}\s*[.:)\u2013-])\s+", re.I
 )
@@ -57,13 +61,18 @@ def read_script(text: str, form: str = AUTO) -> Script:
             headings, a list where every line has a mark, else lines.
 
     Raises:
-        SeedStoryError: no caption at all; too many or too long ones; control characters; JSON of
-            another shape.
+        SeedStoryError: no caption at all; too many or too long ones; too many lines; control
+            characters; JSON of another shape.
     """
     if len(text) > MAX_BYTES:
         raise SeedStoryError(f"A script has at most {human(MAX_BYTES)}, got {human(len(text))}.")
     check_text(text, "script")
     text = text.removeprefix("\ufeff")
+    if (count := len(text.splitlines())) > MAX_LINES:
+        raise SeedStoryError(
+            f"A script has at most {MAX_LINES} lines, got {count}. Split it, or take the empty "
+            "ones out."
+        )
     form = _guessed(text) if form == AUTO else form
     if form not in FORMATS:
         known = ", ".join((AUTO, *FORMATS))
@@ -74,11 +83,7 @@ def read_script(text: str, form: str = AUTO) -> Script:
             f"The script has no caption (read as {form}). Write one a line, or a heading for each "
             "panel with its caption below."
         )
-    if len(found.captions) > MAX_CAPTIONS:
-        raise SeedStoryError(
-            f"The script has {len(found.captions)} captions; a story has at most "
-            f"{MAX_CAPTIONS} behind its opening. Split it into several stories."
-        )
+    _check_number(len(found.captions))
     captions = tuple(checked(caption, n) for n, caption in enumerate(found.captions, start=1))
     headings = found.headings or ("",) * len(captions)
     return Script(captions, one_line(found.title), tuple(one_line(line) for line in headings))
@@ -130,28 +135,51 @@ def one_line(text: str) -> str:
     return re.sub(r"[ \t\r\n\u2028\u2029]+", " ", text).strip()
 
 
+def _check_number(captions: int) -> None:
+    if captions > MAX_CAPTIONS:
+        raise SeedStoryError(
+            f"The script has {captions} captions; a story has at most {MAX_CAPTIONS} behind its "
+            "opening. Split it into several stories."
+        )
+
+
 def _guessed(text: str) -> str:
-    start = _unfenced(text).lstrip()
-    if start[:1] in ("{", "[") and _is_json(start):
+    start = "\n".join(_answers(text)).lstrip()
+    if start[:1] in ("{", "[") and _is_json(_answers(text)):
         return "json"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if any(_HEADING.fullmatch(line) for line in lines):
+    if any(_heading(line) for line in lines):
         return "markdown"
     return "list" if lines and all(_MARK.match(line) for line in lines) else "lines"
 
 
-def _is_json(text: str) -> bool:
+def _is_json(answers: Sequence[str]) -> bool:
     try:
-        json.loads(text)
+        for answer in answers:
+            json.loads(answer)
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def _unfenced(text: str) -> str:
-    """What is between a language model's code fences, if it put its answer into some."""
-    found = _FENCE.search(text)
-    return found[1] if found else text
+def _answers(text: str) -> list[str]:
+    """What is between a language model's code fences, if it put its answer into some; else all.
+
+    A fence opens at the end of a line, behind words or with a language's name after it, and closes
+    where a line begins with one. One that never closes is part of the text.
+    """
+    found: list[str] = []
+    inside: list[str] | None = None
+    for line in text.split("\n"):
+        if inside is None:
+            if line.rstrip().rstrip(_LETTERS).endswith(_FENCE):
+                inside = []
+        elif line.lstrip().startswith(_FENCE):
+            found.append("\n".join(inside))
+            inside = None
+        else:
+            inside.append(line)
+    return found or [text]
 
 
 def _lines(text: str) -> Script:
@@ -159,8 +187,30 @@ def _lines(text: str) -> Script:
 
 
 def _list(text: str) -> Script:
-    lines = [line.strip() for line in _unfenced(text).splitlines() if line.strip()]
-    return Script(tuple(_MARK.sub("", line, count=1) for line in lines if _MARK.match(line)))
+    lines = (line.strip() for answer in _answers(text) for line in answer.splitlines())
+    marks = ((line, _MARK.match(line)) for line in lines)
+    return Script(tuple(line[mark.end() :] for line, mark in marks if mark))
+
+
+def _heading(line: str) -> tuple[int, str] | None:
+    """Level and words of a Markdown heading without blanks at its ends; None for another line."""
+    words = line.lstrip("#")
+    level = len(line) - len(words)
+    if not 1 <= level <= _LEVELS or not words[:1].isspace():
+        return None
+    return level, words.rstrip("#").strip()
+
+
+def _uncommented(text: str) -> Iterator[str]:
+    """The parts of ``text`` outside HTML comments; one that never closes is part of the text."""
+    at = 0
+    while (start := text.find(_COMMENT, at)) >= 0:
+        end = text.find(_COMMENT_END, start + len(_COMMENT))
+        if end < 0:
+            break
+        yield text[at:start]
+        at = end + len(_COMMENT_END)
+    yield text[at:]
 
 
 def _markdown(text: str) -> Script:
@@ -169,23 +219,40 @@ def _markdown(text: str) -> Script:
     Comments are left out, and so is what stands before the first panel's heading.
     """
     sections: list[tuple[int, str, list[str]]] = []
-    for line in _COMMENT.sub("", text).splitlines():
-        match = _HEADING.fullmatch(line.strip())
-        if match is not None:
-            sections.append((len(match[1]), match[2], []))
+    for line in "".join(_uncommented(text)).splitlines():
+        heading = _heading(line.strip())
+        if heading is not None:
+            sections.append((*heading, []))
         elif sections:
             sections[-1][2].append(line)
     title = ""
     if len(sections) > 1 and sections[0][0] < min(level for level, _, _ in sections[1:]):
         title = sections.pop(0)[1]
-    told = [(heading, " ".join(lines)) for _, heading, lines in sections if " ".join(lines).strip()]
+    told = [(heading, " ".join(lines)) for _, heading, lines in sections]
+    told = [(heading, caption) for heading, caption in told if caption.strip()]
     return Script(tuple(c for _, c in told), title, tuple(h for h, _ in told))
 
 
 def _json(text: str) -> Script:
-    """``["caption", ...]``, or ``{"title": ..., "panels": ["caption" or {"caption": ...}]}``."""
+    """``["caption", ...]``, or ``{"title": ..., "panels": ["caption" or {"caption": ...}]}``.
+
+    Several answers, each between fences of its own, are one script; the first title counts.
+    """
+    parts: list[tuple[str, str]] = []
+    titles: list[str] = []
+    for answer in _answers(text):
+        panels, title = _json_panels(answer)
+        _check_number(len(parts) + len(panels))
+        parts += [_json_panel(panel, n) for n, panel in enumerate(panels, start=len(parts) + 1)]
+        titles.append(title)
+    title = next(filter(None, titles), "")
+    return Script(tuple(c for c, _ in parts), title, tuple(h for _, h in parts))
+
+
+def _json_panels(text: str) -> tuple[list[Any], str]:
+    """Panels as they are written, and the title."""
     try:
-        data = json.loads(_unfenced(text))
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SeedStoryError(
             f"The script is not valid JSON ({error}). Mend it, or write one caption a line."
@@ -197,8 +264,7 @@ def _json(text: str) -> Script:
             'A JSON script is a list of captions, or {"title": "...", "panels": [...]} whose '
             'panels are captions or {"caption": "...", "heading": "..."}.'
         )
-    parts = [_json_panel(panel, n) for n, panel in enumerate(panels, start=1)]
-    return Script(tuple(c for c, _ in parts), title, tuple(h for _, h in parts))
+    return panels, title
 
 
 def _json_panel(panel: Any, number: int) -> tuple[str, str]:
@@ -207,7 +273,7 @@ def _json_panel(panel: Any, number: int) -> tuple[str, str]:
     heading = entry.get("heading", "") if isinstance(entry, dict) else None
     if not isinstance(caption, str) or not isinstance(heading, str):
         raise SeedStoryError(
-            f"Panel {number} of the script is {panel!r:.60}; expected its caption as text, or "
+            f"Panel {number} of the script is {short(panel)}; expected its caption as text, or "
             'an object with a text "caption".'
         )
     return caption, heading
