@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,4 +147,16 @@ def test_a_book_without_a_story_changes_nothing_and_says_so(page: FrontEnd) -> N
     page.page.evaluate(ALONE, "SeedStory_ShowStory")
     drop(page, "bare.pdf", b"%PDF-1.7 nothing")
     page.page.wait_for_timeout(1000)
+    assert page.page.evaluate(TYPES) == ["SeedStory_ShowStory"]
+
+
+def test_a_story_file_of_another_shape_is_answered_in_words(page: FrontEnd) -> None:
+    """Not in JavaScript's: what is wrong with the file stands in the message."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("story.json", '{"format": "seedstory-story", "version": 1, "panels": null}')
+    page.page.evaluate(ALONE, "SeedStory_ShowStory")
+    drop(page, "odd.seedstory", out.getvalue())
+    shown = page.page.get_by_text("its story.json has no list of panels")
+    shown.wait_for(state="visible")
     assert page.page.evaluate(TYPES) == ["SeedStory_ShowStory"]
