@@ -57,7 +57,8 @@ class StoryPage(io.ComfyNode):
     @classmethod
     def execute(cls, story: Story, layout: str, width: int, font: str) -> io.NodeOutput:
         host.interruptible()
-        return io.NodeOutput(to_float(host.story_pages(story, layout, width, font)))
+        pages = to_float(host.story_pages(story, layout, width, font))
+        return io.NodeOutput(pages, ui=host.text_ui(*host.page_left_out(story, font)))
 
 
 class ShowStory(io.ComfyNode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..seedstory_core.book.text import printable
+from ..seedstory_core.book.letters import printable
 from ..seedstory_core.images import to_float
 from ..seedstory_core.press.settings import BookSettings
 from ..seedstory_core.press.subtitles import cues, srt
@@ -192,7 +192,8 @@ class PressBook(io.ComfyNode):
         endings = [f".{kind}" for kind in wanted]
         endings += [".srt", ".vtt"] if formats["subtitles"] else []
         files = "\n".join(host.pressed(story, book, name, endings, carry_story))
-        return io.NodeOutput(story, files, ui=host.text_ui(files))
+        missing = host.left_out(story, book) if wanted else []
+        return io.NodeOutput(story, files, ui=host.text_ui(files, *missing))
 
 
 class BookPages(io.ComfyNode):
@@ -217,7 +218,8 @@ class BookPages(io.ComfyNode):
 
     @classmethod
     def execute(cls, story: Story, book: BookSettings | None = None) -> io.NodeOutput:
-        return io.NodeOutput(to_float(host.page_batch(story, book)))
+        pages = to_float(host.page_batch(story, book))
+        return io.NodeOutput(pages, ui=host.text_ui(*host.left_out(story, book)))
 
 
 class StoryVideo(io.ComfyNode):
@@ -288,7 +290,8 @@ class StoryVideo(io.ComfyNode):
         shown = filmed(story)
         texts = [panel.caption for panel in shown.panels]
         seconds = [round(end - start, 3) for start, end in spans(map(printable, texts), pace)]
-        return io.NodeOutput(film, srt(cues(shown, pace)), texts, seconds)
+        missing = host.text_ui(*(host.left_out(shown) if captions else []))
+        return io.NodeOutput(film, srt(cues(shown, pace)), texts, seconds, ui=missing)
 
 
 NODES: tuple[type[io.ComfyNode], ...] = (MakeBookSettings, PressBook, BookPages, StoryVideo)

@@ -19,6 +19,8 @@ const TELLING = new Set([
   "SeedStory_SaveStoryFile",
   "SeedStory_PressBook",
 ]);
+// These speak only where something is to be said: the field comes with the first word.
+const NOTING = new Set(["SeedStory_BookPages", "SeedStory_StoryVideo", "SeedStory_StoryPage"]);
 const WIDGET = "seedstory_told";
 const MIN_HEIGHT = 72;
 
@@ -38,8 +40,12 @@ function addText(node) {
   widget.serialize = false; // a result, not a setting: workflows do not carry it
 }
 
+function areaOf(node) {
+  return node?.widgets?.find((widget) => widget.name === WIDGET)?.element;
+}
+
 function showText(node, text) {
-  const area = node?.widgets?.find((widget) => widget.name === WIDGET)?.element;
+  const area = areaOf(node);
   if (area) {
     area.value = text;
     area.scrollTop = area.scrollHeight;
@@ -52,13 +58,16 @@ app.registerExtension({
     api.addEventListener("seedstory.text", ({ detail }) => showText(nodeAt(detail.node), detail.text));
   },
   beforeRegisterNodeDef(nodeType, nodeData) {
-    if (!TELLING.has(nodeData.name)) return;
-    hook(nodeType, "onNodeCreated", addText);
+    const noting = NOTING.has(nodeData.name);
+    if (!noting && !TELLING.has(nodeData.name)) return;
+    if (!noting) hook(nodeType, "onNodeCreated", addText);
     hook(nodeType, "onExecuted", (node, output) => {
-      if (output?.seedstory_text) showText(node, output.seedstory_text.join("\n\n"));
+      if (!output?.seedstory_text) return;
+      if (output.seedstory_text.length && !areaOf(node)) addText(node);
+      showText(node, output.seedstory_text.join("\n\n"));
     });
   },
   loadedGraphNode(node) {
-    if (TELLING.has(node.comfyClass)) restore(node);
+    if (TELLING.has(node.comfyClass) || NOTING.has(node.comfyClass)) restore(node);
   },
 });

@@ -33,12 +33,13 @@ from .keeping import keep_story
 from .latents import empty_latent
 from .library import card_choices, cards_state, characters_folder, script_choices, script_file
 from .loras import NO_LORA, lora_choices, with_lora
-from .pages import font_names, layout_names, story_pages
+from .pages import font_names, layout_names, page_left_out, story_pages
 from .parking import parking
 from .parts import PRECISIONS, comfy_host
 from .plans import planned, preset_names
 from .press import (
     book_settings,
+    left_out,
     page_batch,
     pressed,
     story_video,
@@ -96,12 +97,14 @@ __all__ = [
     "keeps_results",
     "largest_sigma",
     "layout_names",
+    "left_out",
     "load_controlnet",
     "load_painter",
     "lora_choices",
     "nothing",
     "open_named_world",
     "page_batch",
+    "page_left_out",
     "paint_one",
     "paint_some",
     "parking",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.types import Story
 from .folders import fonts_folder
+
+if TYPE_CHECKING:
+    from ...seedstory_core.book.fonts import Fonts
 
 AUTOMATIC = "(automatic)"
 
@@ -47,9 +51,19 @@ def own_font(name: str) -> Path:
 
 def story_pages(story: Story, layout: str, width: int, font: str) -> list[Tensor]:
     """Pages, uint8 [H, W, 3] each, with ``font`` wherever it has the letters."""
-    from ...seedstory_core.book.fonts import Fonts
     from ...seedstory_core.book.page import LAYOUTS, pages
 
+    return pages(story, LAYOUTS[layout], width, _fonts(font))
+
+
+def page_left_out(story: Story, font: str) -> list[str]:
+    """A sentence on the characters of captions that no font has, if any."""
+    sentence = _fonts(font).left_out(panel.caption for panel in story.panels)
+    return [sentence] if sentence else []
+
+
+def _fonts(font: str) -> Fonts:
+    from ...seedstory_core.book.fonts import Fonts
+
     chosen = None if font == AUTOMATIC else own_font(font)
-    fonts = Fonts(folders=(fonts_folder(),), chosen=chosen)
-    return pages(story, LAYOUTS[layout], width, fonts)
+    return Fonts(folders=(fonts_folder(),), chosen=chosen)

@@ -57,6 +57,13 @@ def book_settings(template: str, trim: str, font: str, balloons: str, **more: An
     return made(template, size, font=chosen, balloons=read_balloons(balloons), **more)
 
 
+def left_out(story: Story, settings: BookSettings | None = None) -> list[str]:
+    """A sentence on the characters that no font has, if any, to be shown on the node."""
+    from ...seedstory_core.press.layout import left_out as sentence
+
+    return list(filter(None, [sentence(story, settings, _fonts())]))
+
+
 def page_batch(story: Story, settings: BookSettings | None) -> list[Tensor]:
     """All pages, uint8 [H, W, 3] each, of one size."""
     from ...seedstory_core.press.layout import lay_out

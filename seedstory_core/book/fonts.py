@@ -15,6 +15,7 @@ from PIL import ImageFont, features
 
 from ..errors import SeedStoryError
 from .cmap import face_ranges, has
+from .letters import printable, unprintable
 
 SHIPPED = Path(__file__).parent / "fonts" / "NotoSerif-subset.ttf"
 ENDINGS = (".ttf", ".otf", ".ttc")
@@ -42,6 +43,10 @@ SCRIPTS = {
 SHAPED = ("ARABIC", "HEBREW", "DEVANAGARI", "BENGALI", "TAMIL", "SYRIAC", "KHMER", "MYANMAR")
 _STYLES = ("bold", "italic", "oblique", "light", "thin", "black", "mono", "condensed", "medium")
 _STYLES += ("demi", "semi", "extra", "ui", "display", "math")
+
+#: Categories of characters that nobody misses: control, joiners, marks on other letters.
+UNSEEN = ("Cc", "Cf", "Cs", "Mn")
+MOST_SHOWN = 8  # characters in a message
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +95,7 @@ class Fonts:
             SeedStoryError: no font has some letters; says which script and how to get a font.
         """
         wanted = {char for char in text if not char.isspace()}
-        found: dict[str, Face] = {}
-        language = _language(text)
-        for face in self._faces(language):
-            lacking = wanted - found.keys()
-            if not lacking:
-                break
-            found |= {char: face for char in lacking if face.has(char)}
+        found = self._found(wanted, _language(text))
         missing = {char for char in wanted - found.keys() if not ornamental(char)}
         if missing:
             raise SeedStoryError(self._advice(missing))
@@ -104,6 +103,37 @@ class Fonts:
         if dropped:
             logger.warning("no font has %s; left out", " ".join(map(_code, sorted(dropped)[:8])))
         _check_shaping(wanted)
+        return found
+
+    def left_out(self, texts: Iterable[str]) -> str:
+        """A sentence on what pages leave out of ``texts``: emoji and private characters that no
+        font has; "" where nothing that can be seen is missing."""
+        raw = "".join(texts)
+        wanted = {char for char in printable(raw, len(raw)) if not char.isspace()}
+        lacking = set(unprintable(raw)) | (wanted - self._found(wanted, _language(raw)).keys())
+        missing = sorted(char for char in lacking if unicodedata.category(char) not in UNSEEN)
+        if not missing:
+            return ""
+        shown = ", ".join(f"{char} ({_code(char)})" for char in missing[:MOST_SHOWN])
+        more = len(missing) - MOST_SHOWN
+        return (
+            f"Left out, since no font here has them: {shown}{f' and {more} more' * (more > 0)}. To "
+            "print them, put a font with their outlines (for emoji: Noto Emoji, not the coloured "
+            f"one) into {self._where}."
+        )
+
+    @property
+    def _where(self) -> str:
+        return " or ".join(str(folder) for folder in self.folders) or "a font folder"
+
+    def _found(self, wanted: set[str], language: str) -> dict[str, Face]:
+        """A face for each character of ``wanted`` that some font has."""
+        found: dict[str, Face] = {}
+        for face in self._faces(language):
+            lacking = wanted - found.keys()
+            if not lacking:
+                break
+            found |= {char: face for char in lacking if face.has(char)}
         return found
 
     def _faces(self, language: str) -> Iterator[Face]:
@@ -119,11 +149,11 @@ class Fonts:
         char = min(missing)
         word = unicodedata.name(char, "").replace("-", " ").split(" ")[0]
         script, font = SCRIPTS.get(word, (word.title() or "rare", "Noto Sans"))
-        where = " or ".join(str(folder) for folder in self.folders) or "a font folder"
         shown = " ".join(f"{c} ({_code(c)})" for c in sorted(missing)[:5])
         return (
             f"No font here has {script} letters: {shown}. Get {font} (free: fonts.google.com/noto, "
-            f"or your system's package manager) and put the .ttf, .otf or .ttc file into {where}, "
+            f"or your system's package manager) and put the .ttf, .otf or .ttc file into "
+            f"{self._where}, "
             "or install it on the system."
         )
 

@@ -19,6 +19,13 @@ from ..types import Panel, Story
 PAGE = "index.html"
 SMALL = 256  # pixels; smaller pictures are mostly pixel art
 
+#: Pictures beside the page, our own style, and nothing else: no script, no form, no other address.
+#: A page opened from the disk has an address of its own for each file, so ``file:`` is named, too.
+POLICY = (
+    "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
+
 _squares: dict[str, int] = {}  # `pixel_size` by digest, since the page is written again and again
 
 STYLE = """
@@ -72,7 +79,9 @@ def write_html(story: Story, folder: Path, notice: str = "") -> Path:
         f"{len(story)} panels" if painted == len(story) else f"{painted} of {len(story)} painted"
     )
     parts = [
-        f'<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n<title>{title}</title>',
+        '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        f"<title>{title}</title>",
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{STYLE}</style>\n</head>\n<body>\n<main>",
         f'<h1 dir="auto">{title}</h1>\n<p class="count">{count}</p>',

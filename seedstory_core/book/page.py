@@ -14,7 +14,8 @@ from ..errors import SeedStoryError
 from ..images import from_pil, pixel_size, scale_to_fit, to_pil
 from ..types import Panel, Story
 from .fonts import Fonts
-from .text import Setter, printable, right_to_left
+from .letters import printable
+from .text import Setter, right_to_left
 
 SMALLEST, LARGEST = 480, 1024  # pixels of a picture's longer side, where the page width is free
 PAPER, CARD, LINE, INK, SOFT = "#faf6ee", "#fffdf8", "#e2d9c8", "#2b2622", "#8a8178"

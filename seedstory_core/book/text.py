@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import groupby
 from PIL import ImageDraw, features
 
 from .fonts import Face
+from .letters import ELLIPSIS, tidy
 
 #: Marks that must not begin a line, and marks that must not end one (kinsoku). Escaped, since some
 #: tools on Windows read source in a code page of their own.
@@ -27,29 +27,6 @@ NO_START = frozenset(
 NO_END = frozenset(
     "\u2018\u201c\uff08\u3014\uff3b\uff5b\u3008\u300a\u300c\u300e\u3010\u3018\u3016([{"
 )
-MAX_TEXT = 20_000  # characters of a caption that are looked at
-ELLIPSIS = "\u2026"
-
-
-def printable(text: str, most: int = MAX_TEXT) -> str:
-    """``text`` composed, without control characters and emoji joiners; line breaks stay.
-
-    Args:
-        most: characters that are looked at.
-    """
-    composed = unicodedata.normalize("NFC", text[:most])
-    kept = (
-        "\n" if char in "\n\u2028\u2029" else " " if char.isspace() else char
-        for char in composed
-        if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs", "Co", "Cn")
-    )
-    return tidy("".join(char for char in kept if char not in "\ufe0e\ufe0f\u200b\ufeff\u00ad"))
-
-
-def tidy(text: str) -> str:
-    """One space between words, at most one empty line between paragraphs."""
-    spaced = re.sub(r" ?\n ?", "\n", re.sub(r"[^\S\n]+", " ", text))
-    return re.sub(r"\n{3,}", "\n\n", spaced).strip()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..book.text import ELLIPSIS
+from ..book.letters import ELLIPSIS
 from ..types import Story
 from .balloons import Balloon
 from .settings import BookSettings

@@ -1,7 +1,11 @@
-"""Packages that only some formats need: imported when used, and named where they lack."""
+"""Packages that only some formats need: imported when used, and named where they lack.
+
+fontTools logs a dozen lines at INFO for each font; they are not asked for.
+"""
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from types import ModuleType
 
@@ -23,6 +27,7 @@ def need(name: str) -> ModuleType:
         SeedStoryError: it is not installed; says what to install.
     """
     package, purpose = NEEDS[name.split(".")[0]]
+    _hush(logging.getLogger("fontTools"))  # which fpdf uses, too
     try:
         return import_module(name)
     except ImportError as error:
@@ -32,3 +37,9 @@ def need(name: str) -> ModuleType:
             f"pip install {package} (or all of the book press: pip install fpdf2 uharfbuzz "
             "fonttools av)."
         ) from error
+
+
+def _hush(logger: logging.Logger) -> None:
+    """Keep a library's everyday words out of the host's log, unless somebody wants them there."""
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..book.fonts import Fonts
-from ..book.text import ELLIPSIS, printable
+from ..book.letters import ELLIPSIS, printable
 from ..errors import SeedStoryError
 from ..types import Progress, Story, no_progress
 from .captions import Plan, caption_size, spread_text
@@ -62,6 +62,16 @@ def lay_out(
     numbered = tuple(_numbered(sheet, at, plan) for at, sheet in enumerate(sheets))
     language = settings.language or language_of("".join(captions) + title)
     return Book(story, settings, title, numbered, tuple(captions), faces, language)
+
+
+def left_out(story: Story, settings: BookSettings | None = None, fonts: Fonts | None = None) -> str:
+    """A sentence on the characters that a book leaves out, since no font has them; "" where it
+    has them all (`Fonts.left_out`)."""
+    settings, fonts = settings or BookSettings(), fonts or Fonts()
+    texts = [panel.caption[:MAX_CAPTION] for panel in story.panels]
+    texts += [balloon.text for balloon in settings.balloons]
+    texts += [settings.title or story.run, settings.author, settings.notice, story.closing or ""]
+    return replace(fonts, chosen=settings.font or fonts.chosen).left_out(texts)
 
 
 def _check(story: Story, settings: BookSettings) -> None:

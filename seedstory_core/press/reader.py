@@ -99,7 +99,7 @@ class ReaderMaker:
         script = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
         policy = (
             f"default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
-            f"script-src 'sha256-{script}'"
+            f"script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
         )
         way = "rtl" if self.rtl else "ltr"
         head = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..book.text import ELLIPSIS, printable
+from ..book.letters import ELLIPSIS, printable
 from .balloons import Balloon, found_in
 from .settings import BookSettings
 

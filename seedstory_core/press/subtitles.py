@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..book.text import printable, units
+from ..book.letters import printable
+from ..book.text import units
 from ..errors import SeedStoryError
 from ..files import atomic_write_bytes
 from ..types import Story

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..book.fonts import Fonts
-from ..book.text import Setter, printable
+from ..book.letters import printable
+from ..book.text import Setter
 from ..errors import SeedStoryError
 from ..files import atomic_path
 from ..types import Progress, Story, no_progress

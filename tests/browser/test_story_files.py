@@ -58,6 +58,19 @@ BUILD = """([[load, save, book, pictures, panels], kinds]) => {
     to[3].widgets.find((widget) => widget.name === 'filename_prefix').value = 'files/page';
     to[0].widgets.find((widget) => widget.name === 'filename_prefix').value = 'files/tale';
 }"""
+WIDGET = """(type) => app.graph._nodes.find((node) => node.type === type)
+    .widgets.find((widget) => widget.name === 'file')"""
+#: Load Story File -> a node for pages -> Preview Image.
+PRINT = """([load, pages, file]) => {
+    app.graph.clear();
+    const [from, node, to] = [load, pages, 'PreviewImage'].map((type) => {
+        const one = LiteGraph.createNode(type); app.graph.add(one); return one; });
+    from.connect(0, node, node.inputs.findIndex((input) => input.name === 'story'));
+    node.connect(0, to, 0);
+    from.widgets.find((widget) => widget.name === 'file').value = file;
+}"""
+SAID = """() => app.graph._nodes.find((node) => node.type === 'SeedStory_StoryPage')
+    .widgets.find((widget) => widget.name === 'seedstory_told')?.element.value ?? null"""
 KINDS = {"pdf": "application/pdf", "epub": "application/epub+zip", "html": "text/html"}
 KINDS |= {"png": "image/png", "cbz": "application/vnd.comicbook+zip", "seedstory": ""}
 
@@ -160,3 +173,20 @@ def test_a_story_file_of_another_shape_is_answered_in_words(page: FrontEnd) -> N
     shown = page.page.get_by_text("its story.json has no list of panels")
     shown.wait_for(state="visible")
     assert page.page.evaluate(TYPES) == ["SeedStory_ShowStory"]
+
+
+def test_what_pages_leave_out_is_said_in_their_node(page: FrontEnd, server: ComfyServer) -> None:
+    """The field comes with the first word, and is empty where nothing is missing."""
+    private = "\U0010fffd"  # no font's: printed by none, whatever this system has
+    for name, caption in (("odd", f"A fox {private}."), ("plain", "A fox.")):
+        panel = Panel(caption, caption, "opening", image=torch.zeros(8, 8, 3).byte())
+        story = append(Story((), "toy", WorldRef("w", "d" * 64), name), panel)
+        (server.base / "input" / f"{name}.seedstory").write_bytes(pack_story(story))
+    page.page.evaluate("async () => { await app.refreshComboInNodes(); }")
+    page.page.evaluate(PRINT, [LOAD, "SeedStory_StoryPage", "odd.seedstory"])
+    assert page.page.evaluate(SAID) is None
+    assert page.run() == ""
+    assert "U+10FFFD" in page.page.evaluate(SAID)
+    page.page.evaluate(f"() => {{ ({WIDGET})('{LOAD}').value = 'plain.seedstory'; }}")
+    assert page.run() == ""
+    assert page.page.evaluate(SAID) == ""

@@ -13,6 +13,7 @@ from PIL import Image
 from seedstory_core.book import cmap, page, text
 from seedstory_core.book.fonts import SHIPPED, Face, Fonts, font_files, system_folders
 from seedstory_core.book.html import write_html
+from seedstory_core.book.letters import printable
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.images import enlarge, to_pil
 from seedstory_core.types import Panel, Story, WorldRef
@@ -176,10 +177,10 @@ def test_control_characters_and_emoji_do_no_harm(caplog: pytest.LogCaptureFixtur
         "a\x00b\x1b[31m\u202e c\ufeff\u200b \U0001f469\u200d\U0001f469\u200d\U0001f467"
         " \U0010ffff \ue000 end\r\n\n\n\nnext"
     )
-    assert "\x00" not in text.printable(nasty) and "\u200b" not in text.printable(nasty)
+    assert "\x00" not in printable(nasty) and "\u200b" not in printable(nasty)
     sheet = page.pages(story(nasty), page.Single())[0]
     assert sheet.shape[0] > 400
-    plain = setter("a end").visible(text.printable("a \U0001f98a end"))
+    plain = setter("a end").visible(printable("a \U0001f98a end"))
     assert plain in ("a end", "a \U0001f98a end")
 
 

@@ -169,6 +169,7 @@ def test_the_reader_is_one_safe_file(hostile: Story, small: Small, tmp_path: Pat
     assert set(outside) <= {"http://www.w3.org/2000/svg"}
     policy = str(page.named("meta")[1]["content"])
     assert "default-src 'none'" in policy and "script-src 'sha256-" in policy
+    assert "base-uri 'none'" in policy and "form-action 'none'" in policy
     link = page.named("a")[0]
     kind, data = str(link["href"]).split(",", 1)
     assert link["download"] == "story.seedstory" and base64.b64decode(data) == STORY
