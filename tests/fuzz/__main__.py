@@ -1,0 +1,98 @@
+"""Fuzz from the command line: ``python -m tests.fuzz``, in the root of the repository."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from .harness import SECRET, Kind, Outcome, Tally, fuzz, read_one, workplace  # noqa: E402
+from .watch import Watch  # noqa: E402
+
+
+def main() -> int:
+    """1 where an input was not sound."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--kind", action="append", help="only this kind; may be given several times")
+    parser.add_argument("--count", type=int, default=1000, help="inputs of each kind")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first")
+    parser.add_argument("--seed", type=int, help="one input, in this process, with its whole trace")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--json", type=Path, help="write the counts here")
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.CRITICAL)
+    place = workplace()
+    try:
+        kinds = _kinds(place, given.kind)
+        if given.seed is not None:
+            return _repeat(next(iter(kinds.values())), given.seed, place)
+        began = time.time()
+        seeds = {name: range(given.first, given.first + given.count) for name in kinds}
+        tallies = fuzz(kinds, seeds, given.jobs)
+        print(report(tallies))
+        print(f"{time.time() - began:.0f} s")
+        if given.json:
+            given.json.write_text(json.dumps({n: _plain(t) for n, t in tallies.items()}, indent=1))
+        return int(any(tally.faults for tally in tallies.values()))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _kinds(place: Path, names: list[str] | None) -> dict[str, Kind]:
+    from .kinds import all_kinds
+
+    kinds = all_kinds(place)
+    unknown = [name for name in names or () if name not in kinds]
+    if unknown:
+        sys.exit(f"No kind {unknown[0]!r}; there are {', '.join(kinds)}.")
+    return {name: kinds[name] for name in names or kinds}
+
+
+def _repeat(kind: Kind, seed: int, place: Path) -> int:
+    """Read one input and let its error through."""
+    secret = place / SECRET
+    secret.write_bytes(b"a secret")
+    outcome = read_one(kind, seed, place / "run" / "work", Watch(place / "run", secret))
+    print(outcome)
+    print(outcome.text)
+    return int(not outcome.sound)
+
+
+def report(tallies: dict[str, Tally]) -> str:
+    """A line for each kind, then one for each fault."""
+    lines = []
+    for name, tally in tallies.items():
+        words = ", ".join(f"{count} {word}" for word, count in sorted(tally.words.items()))
+        slow = f"{tally.slowest.seconds:.2f} s" if tally.slowest else ""
+        large = f"+{tally.largest.megabytes} MB" if tally.largest else ""
+        mean = 1000 * tally.seconds / max(1, tally.count)
+        lines.append(f"{name:12} {tally.count:7}  {words}; mean {mean:.1f} ms, most {slow}, {large}")
+    for tally in tallies.values():
+        for (word, where), some in sorted(tally.faults.items()):
+            lines.append(f"FAULT {len(some):5} x {word}: {where}")
+            lines += [f"        --kind {o.kind} --seed {o.seed}: {_short(o)}" for o in some[:2]]
+    return "\n".join(lines)
+
+
+def _short(outcome: Outcome) -> str:
+    text = outcome.text.encode(errors="replace").decode()
+    return f"{outcome.seconds:.2f} s, +{outcome.megabytes} MB {' '.join(text.split())[:160]}"
+
+
+def _plain(tally: Tally) -> dict[str, object]:
+    return {"words": tally.words, "seconds": round(tally.seconds, 1),
+            "slowest": str(tally.slowest), "largest": str(tally.largest),
+            "faults": {f"{w}: {p}": [o.seed for o in some] for (w, p), some in tally.faults.items()}}  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
