@@ -91,7 +91,8 @@ def _short(outcome: Outcome) -> str:
 def _plain(tally: Tally) -> dict[str, object]:
     return {"words": tally.words, "seconds": round(tally.seconds, 1),
             "slowest": str(tally.slowest), "largest": str(tally.largest),
-            "faults": {f"{w}: {p}": [o.seed for o in some] for (w, p), some in tally.faults.items()}}  # fmt: skip
+            "faults": [{"word": w, "where": p, "seeds": [o.seed for o in some], "text": _short(some[0])}
+                       for (w, p), some in tally.faults.items()]}  # fmt: skip
 
 
 if __name__ == "__main__":

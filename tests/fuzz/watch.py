@@ -101,7 +101,7 @@ class Watch:
         if not self._on:
             return
         if event in _FORBIDDEN:
-            self._reached.append(f"{event} {arguments!r:.200}")
+            self._reached.append(f"{event} {arguments[0]!r:.40}")
         elif event == "open":
             path, _, flags = arguments
             if not isinstance(path, str | bytes):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..harness import Kind
+from .authors import Cards, FontFiles, Recipes, TrainingData
 from .documents import Balloons, Captions, Scripts, Templates
+from .pickles import Checkpoints
 from .stories import (
     Folders,
     Pages,
@@ -17,6 +19,9 @@ from .stories import (
     Workflows,
     ZipBooks,
 )
+from .worlds import Tokenizers, Weights, World, Worlds
+
+RECIPE = Path(__file__).parents[3] / "worlds" / "picture-world" / "recipe.json"
 
 
 def all_kinds(place: Path) -> dict[str, Kind]:
@@ -25,4 +30,7 @@ def all_kinds(place: Path) -> dict[str, Kind]:
     carriers = (StoryFiles, Folders, PngCarriers, Pages, Pdfs, ZipBooks, Workflows)
     made: list[Kind] = [kind(sound) for kind in carriers]
     made += [Pictures(), Scripts(), Templates(), Balloons(), Captions()]
+    made += [Cards(), FontFiles(), TrainingData(), Recipes(RECIPE), Checkpoints()]
+    world = World(place)
+    made += [Worlds(world), Weights(world), Tokenizers(world)]
     return {kind.name: kind for kind in made}
