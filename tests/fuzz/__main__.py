@@ -10,19 +10,30 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from .harness import SECRET, Kind, Outcome, Tally, fuzz, read_one, workplace  # noqa: E402
+from . import page  # noqa: E402
+from .harness import SECRET, Kind, Outcome, Tally, fuzz, read_one, rng_of, workplace  # noqa: E402
+from .kinds.stories import Sound  # noqa: E402
 from .watch import Watch  # noqa: E402
+
+#: Inputs of a whole run: fewer of those that take longer than a few milliseconds.
+MANY = 6000
+COUNTS = {"caption": 2500, "script": 4000, "font": 2500, "weights": 1500, "world": 3000,
+          "lora": 2500, "controlnet": 1500, "page": 4000}  # fmt: skip
+HOSTED = {"lora", "controlnet", "route"}  # need a ComfyUI
 
 
 def main() -> int:
     """1 where an input was not sound."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--kind", action="append", help="only this kind; may be given several times")
-    parser.add_argument("--count", type=int, default=1000, help="inputs of each kind")
+    parser.add_argument(
+        "--kind", action="append", help="only this kind; may be given several times"
+    )
+    parser.add_argument("--count", type=int, help="inputs of each kind; else as many as `COUNTS`")
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--seed", type=int, help="one input, in this process, with its whole trace")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -34,10 +45,15 @@ def main() -> int:
     try:
         kinds = _kinds(place, given.kind)
         if given.seed is not None:
-            return _repeat(next(iter(kinds.values())), given.seed, place)
+            return _repeat(kinds, given.seed, place)
         began = time.time()
-        seeds = {name: range(given.first, given.first + given.count) for name in kinds}
-        tallies = fuzz(kinds, seeds, given.jobs)
+        seeds = {name: _seeds(name, given.first, given.count) for name in (*kinds, page.NAME)}
+        if given.kind is None or page.NAME in given.kind:
+            tallies = {page.NAME: page.fuzz_page(Sound(place), seeds.pop(page.NAME))}
+        else:
+            tallies = {}
+            del seeds[page.NAME]
+        tallies |= fuzz(kinds, seeds, given.jobs)
         print(report(tallies))
         print(f"{time.time() - began:.0f} s")
         if given.json:
@@ -50,18 +66,26 @@ def main() -> int:
 def _kinds(place: Path, names: list[str] | None) -> dict[str, Kind]:
     from .kinds import all_kinds
 
-    kinds = all_kinds(place)
-    unknown = [name for name in names or () if name not in kinds]
+    kinds = all_kinds(place, hosted=not names or bool({*names} & HOSTED))
+    unknown = [name for name in names or () if name not in kinds and name != page.NAME]
     if unknown:
-        sys.exit(f"No kind {unknown[0]!r}; there are {', '.join(kinds)}.")
-    return {name: kinds[name] for name in names or kinds}
+        sys.exit(f"No kind {unknown[0]!r}; there are {', '.join(kinds)} and {page.NAME}.")
+    return {name: kinds[name] for name in names or kinds if name in kinds}
 
 
-def _repeat(kind: Kind, seed: int, place: Path) -> int:
-    """Read one input and let its error through."""
+def _seeds(name: str, first: int, count: int | None) -> range:
+    return range(first, first + (COUNTS.get(name, MANY) if count is None else count))
+
+
+def _repeat(kinds: Mapping[str, Kind], seed: int, place: Path) -> int:
+    """Read one input in this process."""
     secret = place / SECRET
     secret.write_bytes(b"a secret")
-    outcome = read_one(kind, seed, place / "run" / "work", Watch(place / "run", secret))
+    if kinds:
+        watch = Watch(place / "run", secret)
+        outcome = read_one(next(iter(kinds.values())), seed, place / "run" / "work", watch)
+    else:
+        outcome = page.Node().judged(seed, *page.made(Sound(place), rng_of(page.NAME, seed)))
     print(outcome)
     print(outcome.text)
     return int(not outcome.sound)
@@ -69,13 +93,17 @@ def _repeat(kind: Kind, seed: int, place: Path) -> int:
 
 def report(tallies: dict[str, Tally]) -> str:
     """A line for each kind, then one for each fault."""
-    lines = []
+    total = sum(tally.count for tally in tallies.values())
+    faulty = sum(len(some) for tally in tallies.values() for some in tally.faults.values())
+    lines = [f"{total} inputs, {faulty} of them not sound"]
     for name, tally in tallies.items():
         words = ", ".join(f"{count} {word}" for word, count in sorted(tally.words.items()))
         slow = f"{tally.slowest.seconds:.2f} s" if tally.slowest else ""
         large = f"+{tally.largest.megabytes} MB" if tally.largest else ""
         mean = 1000 * tally.seconds / max(1, tally.count)
-        lines.append(f"{name:12} {tally.count:7}  {words}; mean {mean:.1f} ms, most {slow}, {large}")
+        lines.append(
+            f"{name:12} {tally.count:7}  {words}; mean {mean:.1f} ms, most {slow}, {large}"
+        )
     for tally in tallies.values():
         for (word, where), some in sorted(tally.faults.items()):
             lines.append(f"FAULT {len(some):5} x {word}: {where}")
@@ -89,11 +117,20 @@ def _short(outcome: Outcome) -> str:
 
 
 def _plain(tally: Tally) -> dict[str, object]:
-    return {"words": tally.words, "seconds": round(tally.seconds, 1),
-            "slowest": str(tally.slowest), "largest": str(tally.largest),
-            "faults": [{"word": w, "where": p, "seeds": [o.seed for o in some], "text": _short(some[0])}
-                       for (w, p), some in tally.faults.items()]}  # fmt: skip
+    faults = [
+        {"word": word, "where": where, "seeds": [o.seed for o in some], "text": _short(some[0])}
+        for (word, where), some in tally.faults.items()
+    ]
+    return {
+        "words": tally.words,
+        "seconds": round(tally.seconds, 1),
+        "slowest": str(tally.slowest),
+        "largest": str(tally.largest),
+        "faults": faults,
+    }
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # ComfyUI's objects complain when they are taken apart

@@ -6,6 +6,7 @@ that dies costs one input: the next child goes on behind it.
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
 import pickle
@@ -111,6 +112,7 @@ class _Child:
         os.close(writer)
 
     def _work(self, root: Path, writer: int) -> None:
+        faulthandler.disable()  # a test runner's own: what dies here is counted, not told
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)  # decoders in C speak for themselves
         if not os.environ.get("FUZZ_LOUD"):
@@ -121,7 +123,8 @@ class _Child:
             self._at[:] = number.to_bytes(8, "little")
             try:
                 outcome = read_one(self.kind, seed, self.place / "work", watch)
-            except BaseException as error:
+            except BaseException as error:  # a fault of the generator
+                shutil.rmtree(self.place / "work", ignore_errors=True)
                 outcome = Outcome(self.kind.name, seed, "raw", "the fuzzer", repr(error))
             data = pickle.dumps(outcome)
             os.write(writer, len(data).to_bytes(4, "little") + data)

@@ -94,7 +94,7 @@ def _other(rng: random.Random, old: Any) -> Any:
     if isinstance(old, str):
         return rng.choice((old * 2, old[:-1], old.upper(), [*old[:50]], old + "\u0000", old[:1],
                            old.replace("/", "\\"), f"../{old}", f"./{old}", {"a": old}, [old],
-                           old + " ", old.encode().hex()))  # fmt: skip
+                           old + " ", old.encode(errors="replace").hex()))  # fmt: skip
     if isinstance(old, bool) or old is None:
         return rng.choice((0, 1, "true", [], {}, not old))
     if isinstance(old, int):

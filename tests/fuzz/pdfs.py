@@ -11,22 +11,31 @@ FILTERS = (b"/FlateDecode", b"/FlateDecode", b"/ASCIIHexDecode", b"/ASCII85Decod
            b"/RunLengthDecode", b"/DCTDecode", b"/JPXDecode", b"/CCITTFaxDecode", b"/JBIG2Decode",
            b"/Crypt", b"/None", b"[/FlateDecode/FlateDecode]", b"[/ASCIIHexDecode/FlateDecode]",
            b"[]", b"7", b"null", b"[/FlateDecode" + b"/FlateDecode" * 50 + b"]")  # fmt: skip
-PARAMETERS = (b"", b"", b"", b"/DecodeParms<</Predictor 12/Columns 5>>", b"/DecodeParms<</Predictor 2>>",
-              b"/DecodeParms<</Predictor 15/Columns 99999999>>", b"/DecodeParms null",
-              b"/DecodeParms[null <</K -1/Columns 9>>]", b"/DecodeParms<</Predictor 12/Columns 0>>",
-              b"/DecodeParms<</Predictor 2/Colors 99999/BitsPerComponent 16/Columns 99999>>")  # fmt: skip
-ROOTS = (b"<</Names[(story.seedstory) 3 0 R]>>", b"<</Names[(story.seedstory) 3 0 R(story.seedstory) 3 0 R]>>",
-         b"<</Kids[5 0 R]>>", b"<</Names[3 0 R]>>", b"<</Names 3 0 R>>", b"<</Names[()]>>", b"7",
-         b"<</Kids[5 0 R 5 0 R]/Names[(story.seedstory) 3 0 R]>>", b"null", b"9 0 R",
-         b"<</Names[/story.seedstory 3 0 R]>>", b"<</Names[(story.seedstory) 4 0 R]>>")  # fmt: skip
+PARAMETERS = (
+    b"", b"", b"", b"/DecodeParms<</Predictor 12/Columns 5>>", b"/DecodeParms<</Predictor 2>>",
+    b"/DecodeParms<</Predictor 15/Columns 99999999>>", b"/DecodeParms null",
+    b"/DecodeParms[null <</K -1/Columns 9>>]", b"/DecodeParms<</Predictor 12/Columns 0>>",
+    b"/DecodeParms<</Predictor 2/Colors 99999/BitsPerComponent 16/Columns 99999>>"
+)  # fmt: skip
+ROOTS = (
+    b"<</Names[(story.seedstory) 3 0 R]>>",
+    b"<</Names[(story.seedstory) 3 0 R(story.seedstory) 3 0 R]>>", b"<</Kids[5 0 R]>>",
+    b"<</Names[3 0 R]>>", b"<</Names 3 0 R>>", b"<</Names[()]>>", b"7",
+    b"<</Kids[5 0 R 5 0 R]/Names[(story.seedstory) 3 0 R]>>", b"null", b"9 0 R",
+    b"<</Names[/story.seedstory 3 0 R]>>", b"<</Names[(story.seedstory) 4 0 R]>>"
+)  # fmt: skip
 #: Object 5: what a tree of names may have as child.
-KIDS = (b"<</Kids[5 0 R]>>", b"<</Names[(story.seedstory) 3 0 R]>>", b"<</Kids[5 0 R 5 0 R 5 0 R]>>",
-        b"5 0 R", b"6 0 R", b"null", b"[5 0 R]", b"<</Limits[(a)(b)]/Names[(story.seedstory)]>>")  # fmt: skip
-SPECS = (b"<</Type/Filespec/F(story.seedstory)/UF(story.seedstory)/EF<</F 4 0 R>>>>",
-         b"<</Type/Filespec/F(x)/UF(story.seedstory)/EF<</UF 4 0 R>>>>", b"<</EF<</F 4 0 R>>>>",
-         b"<</F(story.seedstory)/EF 4 0 R>>", b"<</F 4 0 R/EF<</F 4 0 R>>>>", b"4 0 R", b"3 0 R",
-         b"<</F(story.seedstory)/EF<<>>>>", b"<</F(story.seedstory)/EF<</F 3 0 R>>>>", b"null",
-         b"<</F(\xff\xfe)/UF<fffe>/EF<</F 4 0 R>>>>", b"<</F(story.seedstory)/EF<</F null>>>>")  # fmt: skip
+KIDS = (
+    b"<</Kids[5 0 R]>>", b"<</Names[(story.seedstory) 3 0 R]>>", b"<</Kids[5 0 R 5 0 R 5 0 R]>>",
+    b"5 0 R", b"6 0 R", b"null", b"[5 0 R]", b"<</Limits[(a)(b)]/Names[(story.seedstory)]>>"
+)  # fmt: skip
+SPECS = (
+    b"<</Type/Filespec/F(story.seedstory)/UF(story.seedstory)/EF<</F 4 0 R>>>>",
+    b"<</Type/Filespec/F(x)/UF(story.seedstory)/EF<</UF 4 0 R>>>>", b"<</EF<</F 4 0 R>>>>",
+    b"<</F(story.seedstory)/EF 4 0 R>>", b"<</F 4 0 R/EF<</F 4 0 R>>>>", b"4 0 R", b"3 0 R",
+    b"<</F(story.seedstory)/EF<<>>>>", b"<</F(story.seedstory)/EF<</F 3 0 R>>>>", b"null",
+    b"<</F(\xff\xfe)/UF<fffe>/EF<</F 4 0 R>>>>", b"<</F(story.seedstory)/EF<</F null>>>>"
+)  # fmt: skip
 
 
 def stream(rng: random.Random, data: bytes) -> bytes:
@@ -41,7 +50,9 @@ def stream(rng: random.Random, data: bytes) -> bytes:
             data = data.hex().encode() + b">"
         if rng.random() < 0.3:
             data = damaged(rng, data)
-    size = rng.choice((b"%d" % len(data),) * 6 + (b"6 0 R", b"0", b"-1", b"99999999999", b"5", b"(x)", b""))
+    size = rng.choice(
+        (b"%d" % len(data),) * 6 + (b"6 0 R", b"0", b"-1", b"99999999999", b"5", b"(x)", b"")
+    )
     return b"<</Length " + size + name + parameters + b">>\nstream\n" + data + b"\nendstream"
 
 
@@ -49,15 +60,20 @@ def pdf(rng: random.Random, data: bytes) -> bytes:
     """A PDF whose attachment is ``data``."""
     first = rng.random() < 0.5
     objects = [
-        b"<</Type/Catalog/Pages 2 0 R/Names<</EmbeddedFiles %b>>>>" % (ROOTS[0] if first else rng.choice(ROOTS)),
-        rng.choice((b"<</Type/Pages/Kids[]/Count 0>>", b"<</Type/Pages/Kids[2 0 R]/Count 1>>", b"null")),
+        b"<</Type/Catalog/Pages 2 0 R/Names<</EmbeddedFiles %b>>>>"
+        % (ROOTS[0] if first else rng.choice(ROOTS)),
+        rng.choice(
+            (b"<</Type/Pages/Kids[]/Count 0>>", b"<</Type/Pages/Kids[2 0 R]/Count 1>>", b"null")
+        ),
         SPECS[0] if rng.random() < 0.6 else rng.choice(SPECS),
         stream(rng, data),
         rng.choice(KIDS),
         rng.choice((b"%d" % len(data), b"6 0 R", b"(x)", b"-5")),
     ]
     if rng.random() < 0.1:
-        objects[rng.randrange(6)] = rng.choice((b"<<" * 2000, b"[" * 5000, b"(" * 3000, b"<</A" * 500, b"", b"%"))
+        objects[rng.randrange(6)] = rng.choice(
+            (b"<<" * 2000, b"[" * 5000, b"(" * 3000, b"<</A" * 500, b"", b"%")
+        )
     body, places = bytearray(b"%PDF-1.7\n"), []
     for number, content in enumerate(objects, start=1):
         places.append(len(body))
@@ -76,7 +92,10 @@ def pdf(rng: random.Random, data: bytes) -> bytes:
 
 def trailers(start: int) -> tuple[bytes, ...]:
     """More in the trailer, mostly nothing."""
-    return (b"", b"", b"", b"", b"", b"/Prev %d" % start, b"/Prev 0", b"/Prev -1", b"/XRefStm %d" % start,
-            b"/Encrypt<</Filter/Standard/V 4/R 4/O()/U()/P -1>>/ID[()()]", b"/Encrypt 5 0 R/ID[<00><00>]",
-            b"/Encrypt<</Filter/Standard/V 5/R 6/Length 256/O(a)/U(b)/OE()/UE()/P 1/Perms()>>",
-            b"/Root 2 0 R", b"/Root null", b"/Info 5 0 R", b"/Size 999999999")  # fmt: skip
+    return (
+        b"", b"", b"", b"", b"", b"/Prev %d" % start, b"/Prev 0", b"/Prev -1",
+        b"/XRefStm %d" % start, b"/Encrypt<</Filter/Standard/V 4/R 4/O()/U()/P -1>>/ID[()()]",
+        b"/Encrypt 5 0 R/ID[<00><00>]",
+        b"/Encrypt<</Filter/Standard/V 5/R 6/Length 256/O(a)/U(b)/OE()/UE()/P 1/Perms()>>",
+        b"/Root 2 0 R", b"/Root null", b"/Info 5 0 R", b"/Size 999999999"
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pictures: chunks of PNGs reordered and falsified, other formats damaged, formats nobody asked for."""
+"""Pictures: PNGs of odd chunks, and damaged files of every format that Pillow writes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from .damage import NUMBERS, damaged, noise
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: What Pillow writes of a small picture, and by which options.
 FORMS: tuple[tuple[str, str, dict[str, object]], ...] = (
-    ("PNG", "RGB", {}), ("PNG", "RGBA", {}), ("PNG", "P", {}), ("PNG", "L", {}), ("PNG", "I;16", {}),
-    ("PNG", "1", {}), ("PNG", "LA", {}), ("JPEG", "RGB", {}), ("JPEG", "CMYK", {}),
-    ("JPEG", "L", {"progressive": True}), ("GIF", "P", {}), ("BMP", "RGB", {}), ("BMP", "1", {}),
-    ("WEBP", "RGB", {}), ("WEBP", "RGBA", {"lossless": True}), ("TIFF", "RGB", {}),
+    ("PNG", "RGB", {}), ("PNG", "RGBA", {}), ("PNG", "P", {}), ("PNG", "L", {}),
+    ("PNG", "I;16", {}), ("PNG", "1", {}), ("PNG", "LA", {}), ("JPEG", "RGB", {}),
+    ("JPEG", "CMYK", {}), ("JPEG", "L", {"progressive": True}), ("GIF", "P", {}),
+    ("BMP", "RGB", {}), ("BMP", "1", {}), ("WEBP", "RGB", {}),
+    ("WEBP", "RGBA", {"lossless": True}), ("TIFF", "RGB", {}),
     ("TIFF", "F", {"compression": "tiff_deflate"}), ("TIFF", "I", {}), ("TIFF", "CMYK", {}),
     ("TIFF", "RGB", {"compression": "jpeg"}), ("TIFF", "1", {"compression": "group4"}),
     ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("TIFF", "LAB", {}), ("TIFF", "YCbCr", {}),
-    ("EPS", "RGB", {}), ("PDF", "RGB", {}), ("PPM", "RGB", {}), ("ICO", "RGBA", {}), ("TGA", "RGB", {}),
-    ("PCX", "RGB", {}), ("SGI", "RGB", {}), ("DDS", "RGB", {}), ("ICNS", "RGBA", {}), ("IM", "RGB", {}),
-    ("MSP", "1", {}), ("XBM", "1", {}), ("SPIDER", "F", {}), ("JPEG2000", "RGB", {}), ("AVIF", "RGB", {}),
-    ("BLP", "P", {}), ("QOI", "RGB", {}),
+    ("EPS", "RGB", {}), ("PDF", "RGB", {}), ("PPM", "RGB", {}), ("ICO", "RGBA", {}),
+    ("TGA", "RGB", {}), ("PCX", "RGB", {}), ("SGI", "RGB", {}), ("DDS", "RGB", {}),
+    ("ICNS", "RGBA", {}), ("IM", "RGB", {}), ("MSP", "1", {}), ("XBM", "1", {}),
+    ("SPIDER", "F", {}), ("JPEG2000", "RGB", {}), ("AVIF", "RGB", {}), ("BLP", "P", {}),
+    ("QOI", "RGB", {}),
 )  # fmt: skip
-_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP", b"tRNS", b"PLTE", b"IDAT", b"IHDR", b"IEND",
-           b"acTL", b"fcTL", b"fdAT", b"gAMA", b"pHYs", b"stRy", b"sRGB", b"CgBI", b"abcd", b"\0\0\0\0")  # fmt: skip
+_CHUNKS = (
+    b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP", b"tRNS", b"PLTE", b"IDAT", b"IHDR", b"IEND",
+    b"acTL", b"fcTL", b"fdAT", b"gAMA", b"pHYs", b"stRy", b"sRGB", b"CgBI", b"abcd", b"\0\0\0\0"
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -40,7 +44,9 @@ def sound() -> tuple[bytes, ...]:
     for form, mode, options in FORMS:
         buffer = io.BytesIO()
         try:
-            picture = Image.new(mode, (14, 9)) if mode in ("I;16", "LAB", "F") else base.convert(mode)
+            picture = (
+                Image.new(mode, (14, 9)) if mode in ("I;16", "LAB", "F") else base.convert(mode)
+            )
             picture.save(buffer, form, **options)
         except (KeyError, OSError, ValueError):
             continue  # this Pillow cannot; others can
@@ -87,10 +93,17 @@ def stuffing(rng: random.Random) -> bytes:
 
 def exif(rng: random.Random) -> bytes:
     """EXIF data with any orientation, or another tag that lies."""
-    tag, kind = rng.choice((0x112, 0x112, 0x8769, 0x8825, 0x10F)), rng.choice((1, 2, 3, 3, 4, 5, 12, 99))
+    tag, kind = (
+        rng.choice((0x112, 0x112, 0x8769, 0x8825, 0x10F)),
+        rng.choice((1, 2, 3, 3, 4, 5, 12, 99)),
+    )
     count, word = rng.choice((1, 1, 0, 9999, 0xFFFFFFFF)), rng.choice((*range(10), 8, 26, *NUMBERS))
     entry = struct.pack("<HHII", tag, kind, count, word & 0xFFFFFFFF)
-    head = rng.choice((b"", b"Exif\0\0")) + b"II*\0\x08\0\0\0" + struct.pack("<H", rng.choice((1, 1, 2, 999)))
+    head = (
+        rng.choice((b"", b"Exif\0\0"))
+        + b"II*\0\x08\0\0\0"
+        + struct.pack("<H", rng.choice((1, 1, 2, 999)))
+    )
     return head + entry + rng.choice((b"\0\0\0\0", b"\x08\0\0\0", b""))
 
 

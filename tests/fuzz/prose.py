@@ -8,24 +8,34 @@ from collections.abc import Callable, Sequence
 
 from . import odd
 
-WORDS = ("The", "fox", "runs", "to", "Mila", "and", "says", "a", "green", "kite.", "home!", "BANG!",
-         "\u201cCome in!\u201d", '"Who', 'there?"', "\u2014", "\u2026", "caf\u00e9", "\u72d0\u72f8\u3002",
-         "\u0644\u0639\u0628", "\u0e01\u0e34\u0e19", "\U0001f98a", "e\u0301", "**bold**", "_it_", "`code`", "[link](http://x)",
-         "![p](../secret.png)", "<b>x</b>", "<think>", "</think>", "<img>", "[INST]", "</s>", "\\",
-         "|", "1.", "#", "-", "x\u200by", "\u202e", "don't", "Mila's", "\u00ab", "\u00bb", "\u300c", "\u300d")  # fmt: skip
-HEADS = ("# ", "## ", "### ", "###### ", "####### ", "#", "- ", "* ", "\u2022 ", "1. ", "2) ", "(3) ",
-         "4: ", "Panel 5: ", "Scene 6 - ", "page 7. ", "**Panel 8**: ", "> ", "    ", "\t", "| ",
-         "1.1. ", "99999. ", "\u2160. ", "a) ", "[ ] ", "- [x] ", "**", "***", "Panel 1 (close): ",
-         "\uff11\u3001", "\u7b2c\u4e00\u5e55\uff1a", "", "", "")  # fmt: skip
-LINES = ("```", "```json", "```markdown", "~~~", "---", "***", "===", "<!--", "-->", "<!-- x -->",
-         "|---|---|", "| a | b |", "<think>", "</think>", "<details>", "Here are 5 captions:",
-         "Sure! I hope this helps.", "{", "}", "[", "]", '"captions": [', '"a fox",', "", "", "",
-         "title: x", "---\ntitle: x\n---", "\x0c", "\u2028", "\r", "\ufeff", "&nbsp;", "<br>")  # fmt: skip
+WORDS = (
+    "The", "fox", "runs", "to", "Mila", "and", "says", "a", "green", "kite.", "home!", "BANG!",
+    "\u201cCome in!\u201d", '"Who', 'there?"', "\u2014", "\u2026", "caf\u00e9",
+    "\u72d0\u72f8\u3002", "\u0644\u0639\u0628", "\u0e01\u0e34\u0e19", "\U0001f98a", "e\u0301",
+    "**bold**", "_it_", "`code`", "[link](http://x)", "![p](../secret.png)", "<b>x</b>",
+    "<think>", "</think>", "<img>", "[INST]", "</s>", "\\", "|", "1.", "#", "-", "x\u200by",
+    "\u202e", "don't", "Mila's", "\u00ab", "\u00bb", "\u300c", "\u300d"
+)  # fmt: skip
+HEADS = (
+    "# ", "## ", "### ", "###### ", "####### ", "#", "- ", "* ", "\u2022 ", "1. ", "2) ", "(3) ",
+    "4: ", "Panel 5: ", "Scene 6 - ", "page 7. ", "**Panel 8**: ", "> ", "    ", "\t", "| ",
+    "1.1. ", "99999. ", "\u2160. ", "a) ", "[ ] ", "- [x] ", "**", "***", "Panel 1 (close): ",
+    "\uff11\u3001", "\u7b2c\u4e00\u5e55\uff1a", "", "", ""
+)  # fmt: skip
+LINES = (
+    "```", "```json", "```markdown", "~~~", "---", "***", "===", "<!--", "-->", "<!-- x -->",
+    "|---|---|", "| a | b |", "<think>", "</think>", "<details>", "Here are 5 captions:",
+    "Sure! I hope this helps.", "{", "}", "[", "]", '"captions": [', '"a fox",', "", "", "",
+    "title: x", "---\ntitle: x\n---", "\x0c", "\u2028", "\r", "\ufeff", "&nbsp;", "<br>"
+)  # fmt: skip
 #: What a pattern of a reader may stumble over when there is a lot of it.
-FLOODS = ("\n", " ", "#", "# ", "`", "```", "```\n", "<!--", "-->", "<!", "<", ">", "(", "[", "{",
-          '"', "\u201c", "\u201d", "'", "*", "**", "_", "-", "- ", "1.", "1. ", "|", "| ", "\\", "A!", "AAA",
-          "!", "a ", "\t", "\r\n", "\u3000", "e\u0301", "\U0001f98a\u200d", '{"a":', "[[", "<think>", "\u72d0", "\u0644",
-          "9", "Panel 1: ", "\u2028", ".", "...", ". ", ",", "\u00ad", "\u200b", "&amp;", "<b>", "a\n", "~~~\n")  # fmt: skip
+FLOODS = (
+    "\n", " ", "#", "# ", "`", "```", "```\n", "<!--", "-->", "<!", "<", ">", "(", "[", "{", '"',
+    "\u201c", "\u201d", "'", "*", "**", "_", "-", "- ", "1.", "1. ", "|", "| ", "\\", "A!", "AAA",
+    "!", "a ", "\t", "\r\n", "\u3000", "e\u0301", "\U0001f98a\u200d", '{"a":', "[[", "<think>",
+    "\u72d0", "\u0644", "9", "Panel 1: ", "\u2028", ".", "...", ". ", ",", "\u00ad", "\u200b",
+    "&amp;", "<b>", "a\n", "~~~\n"
+)  # fmt: skip
 
 
 def sentence(rng: random.Random) -> str:
@@ -76,7 +86,13 @@ def fenced(rng: random.Random) -> str:
     inner = rng.choice((panels, lines))(rng)
     mark = rng.choice(("```", "```json", "~~~", "````", "``` "))
     closing = rng.choice(("```", "```", "", "~~~", "`````"))
-    parts = [rng.choice(("", "Sure!", sentence(rng))), mark, inner, closing, rng.choice(("", "Enjoy!"))]
+    parts = [
+        rng.choice(("", "Sure!", sentence(rng))),
+        mark,
+        inner,
+        closing,
+        rng.choice(("", "Enjoy!")),
+    ]
     return "\n".join(parts * rng.choice((1, 1, 2)))
 
 

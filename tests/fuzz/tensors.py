@@ -47,7 +47,9 @@ def mutated(rng: random.Random, file: bytes) -> bytes:
     if roll < 0.5:
         return packed(json.dumps(_changed(rng, header, data)).encode(), data)
     if roll < 0.58:
-        return packed(json.dumps(header).encode(), rng.choice((data[:-1], data + b"\0", b"", noise(rng))))
+        return packed(
+            json.dumps(header).encode(), rng.choice((data[:-1], data + b"\0", b"", noise(rng)))
+        )
     if roll < 0.66:
         number = rng.choice((*NUMBERS, 1 << 40, (1 << 63) - 1, (1 << 64) - 1, len(file)))
         return number.to_bytes(8, "little") + file[8:]
@@ -92,4 +94,6 @@ def _changed(rng: random.Random, header: dict[str, Any], data: bytes) -> dict[st
 def many(rng: random.Random) -> dict[str, Any]:
     """A header of very many small tensors."""
     count = rng.choice((200, 2000, 20_000))
-    return {f"t{i}": {"dtype": "U8", "shape": [1], "data_offsets": [i, i + 1]} for i in range(count)}
+    return {
+        f"t{i}": {"dtype": "U8", "shape": [1], "data_offsets": [i, i + 1]} for i in range(count)
+    }

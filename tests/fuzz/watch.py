@@ -1,4 +1,4 @@
-"""Runs one input, and says what came of it: CPU time, memory, and every way in which it misbehaved."""
+"""Runs one input, and says what came of it: CPU time, memory, and what it should not have done."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Watch:
             self._reached.append(f"{event} {arguments[0]!r:.40}")
         elif event == "open":
             path, _, flags = arguments
-            if not isinstance(path, str | bytes):
+            if not isinstance(path, str | bytes | os.PathLike):
                 return
             name = os.fsdecode(path)
             if isinstance(flags, int) and flags & _WRITES and not self._may_write(name):
@@ -115,7 +115,7 @@ class Watch:
 
     def _may_write(self, name: str) -> bool:
         full = os.path.abspath(name)
-        return full.startswith(self._folder) or full.startswith("/dev/") or full.endswith(".pyc")
+        return full.startswith(f"{self._folder}/") or full == os.devnull or full.endswith(".pyc")
 
 
 def _judged(error: BaseException) -> tuple[str, str, str]:

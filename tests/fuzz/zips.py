@@ -14,6 +14,15 @@ from .odd import NAMES
 
 METHODS = (0, 8, 8, 12, 14, 9, 93, 95, 97, 99, 1, 6)
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+#: Further fields of a member: sizes of 64 bits, a name in Unicode, another program's.
+EXTRAS = (
+    b"\x01\x00\x08\x00" + b"\xff" * 8,
+    b"\x01\x00\xff\xff",
+    b"\x75\x70\x05\x00\x01" + b"\0" * 4,
+    b"\x01\x99\x07\x00" + bytes(7),
+    b"x" * 500,
+)
+#: Files, folders, links, devices, pipes and sockets.
 KINDS = (0o120777, 0o040755, 0o100644, 0o020666, 0o010644, 0o060644, 0o140755)
 
 
@@ -96,8 +105,17 @@ def _tamper(rng: random.Random, listed: list[Member], one: Member) -> None:
     if roll == 0:
         one.name = rng.choice(NAMES).encode(errors="surrogatepass")
     elif roll == 1:
-        one.name = rng.choice((b"\xff\xfe.png", b"a\0b", one.name.upper(), one.name + b"/", b"/" + one.name,
-                               b"./" + one.name, one.name * 40, b"\xc3", b"../" + one.name))  # fmt: skip
+        own = one.name
+        odd = (
+            own.upper(),
+            own + b"/",
+            b"/" + own,
+            b"./" + own,
+            own * 40,
+            b"../" + own,
+            b"/../" + own,
+        )
+        one.name = rng.choice((*odd, b"\xff\xfe.png", b"a\0b", b"\xc3", b""))
     elif roll == 2:
         one.local_name = rng.choice((b"other.png", one.name + b"\0", b"", b"\xff"))
     elif roll == 3:
@@ -120,8 +138,7 @@ def _tamper(rng: random.Random, listed: list[Member], one: Member) -> None:
     elif roll == 11:
         one.offset = rng.choice((*NUMBERS, 0, 1, 40))
     elif roll == 12:
-        one.extra = rng.choice((b"\x01\x00\x08\x00" + b"\xff" * 8, b"\x01\x00\xff\xff", b"x" * 500,
-                                b"\x75\x70\x05\x00\x01" + b"\0" * 4, b"\x01\x99\x07\x00" + bytes(7)))  # fmt: skip
+        one.extra = rng.choice(EXTRAS)
         one.size = rng.choice((one.size, 0xFFFFFFFF))
     elif roll == 13:
         _bomb(rng, one)

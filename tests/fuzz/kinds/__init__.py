@@ -24,8 +24,12 @@ from .worlds import Tokenizers, Weights, World, Worlds
 RECIPE = Path(__file__).parents[3] / "worlds" / "picture-world" / "recipe.json"
 
 
-def all_kinds(place: Path) -> dict[str, Kind]:
-    """Every kind that needs no ComfyUI, by name; what they share is made below ``place``."""
+def all_kinds(place: Path, hosted: bool = False) -> dict[str, Kind]:
+    """Every kind by name; what they share is made below ``place``.
+
+    Args:
+        hosted: also those that need a ComfyUI, which is brought into this process for good.
+    """
     sound = Sound(place)
     carriers = (StoryFiles, Folders, PngCarriers, Pages, Pdfs, ZipBooks, Workflows)
     made: list[Kind] = [kind(sound) for kind in carriers]
@@ -33,4 +37,9 @@ def all_kinds(place: Path) -> dict[str, Kind]:
     made += [Cards(), FontFiles(), TrainingData(), Recipes(RECIPE), Checkpoints()]
     world = World(place)
     made += [Worlds(world), Weights(world), Tokenizers(world)]
-    return {kind.name: kind for kind in made}
+    found = {kind.name: kind for kind in made}
+    if hosted:
+        from .hosted import hosted_kinds
+
+        found |= hosted_kinds(place, sound)
+    return found

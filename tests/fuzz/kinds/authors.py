@@ -46,7 +46,9 @@ class Cards:
         (card / "card.json").write_bytes(odd.encoded(rng, data))
         sound = pictures.sound()[0]
         (card / "picture.png").write_bytes(sound if rng.random() < 0.7 else pictures.picture(rng))
-        names = rng.choice(("*", "Mila", prose.sentence(rng), "Mila, Mila", "../secret.png", "\x00"))
+        names = rng.choice(
+            ("*", "Mila", prose.sentence(rng), "Mila, Mila", "../secret.png", "\x00")
+        )
         caption = rng.choice(("Mila runs. Mila falls.", prose.sentence(rng)))
 
         def read() -> None:
@@ -176,7 +178,9 @@ def _pairs(rng: random.Random, root: Path) -> None:
     sound = pictures.sound()
     for number in range(rng.choice((3, 6, 12))):
         ending = rng.choice((".png", ".png", ".jpg", ".webp", ".PNG", ".gif", ".tiff", ".avif"))
-        stem = rng.choice((f"{number}", f"panel {number}", f"._{number}", f".{number}", f"{number}.1"))
+        stem = rng.choice(
+            (f"{number}", f"panel {number}", f"._{number}", f".{number}", f"{number}.1")
+        )
         below = root / rng.choice((".", ".", "a", "__MACOSX", ".cache"))
         below.mkdir(exist_ok=True)
         whole = rng.random() < 0.85
@@ -196,7 +200,11 @@ def _stories(rng: random.Random, root: Path) -> None:
         for name in images:
             (root / name).write_bytes(pictures.sound()[0])
         line = {"id": f"s{number}", "images": images, "captions": ["A fox.", "A hare.", "The end."]}
-        lines.append(odd.encoded(rng, odd.mutated(rng, line)) if rng.random() < 0.5 else json.dumps(line).encode())
+        lines.append(
+            odd.encoded(rng, odd.mutated(rng, line))
+            if rng.random() < 0.5
+            else json.dumps(line).encode()
+        )
         scene = {"id": f"s{number}", "scenes": [SCENE] * 3, "freedoms": [{"mirror": True}] * 3,
                  "looks": [{}, None, {}]}  # fmt: skip
         scenes.append(odd.encoded(rng, odd.mutated(rng, scene)))
@@ -206,8 +214,10 @@ def _stories(rng: random.Random, root: Path) -> None:
         (root / "scenes" / "train.jsonl").write_bytes(b"\n".join(scenes))
 
 
-SCENE = {"place": "meadow", "time": "day", "weather": "clear", "item": "ball",
-         "actors": [{"name": "Mila", "action": "walk", "mood": "happy", "holds": None}]}  # fmt: skip
+SCENE = {
+    "place": "meadow", "time": "day", "weather": "clear", "item": "ball",
+    "actors": [{"name": "Mila", "action": "walk", "mood": "happy", "holds": None}]
+}  # fmt: skip
 
 
 class Recipes:
@@ -222,5 +232,3 @@ class Recipes:
         path = folder / "recipe.json"
         path.write_bytes(odd.encoded(rng, odd.mutated(rng, self._sound)))
         return lambda: read_recipe(path)
-
-

@@ -46,7 +46,12 @@ class Scripts:
         if rng.random() < 0.3:
             path = folder / f"script{rng.choice(ENDINGS)}"
             coding = rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1"))
-            path.write_bytes(text.encode(coding, errors="surrogatepass" if "8" in coding and "utf" in coding else "replace"))
+            path.write_bytes(
+                text.encode(
+                    coding,
+                    errors="surrogatepass" if "8" in coding and "utf" in coding else "replace",
+                )
+            )
             return lambda: _sound(read_script_file(path))
         return lambda: _sound(read_script(text, form))
 

@@ -20,17 +20,24 @@ from .. import damage, odd, tensors, zips
 
 NAMES = ("model.bin", "model.pt", "model.pth", "model.ckpt", "model.safetensors", "MODEL.BIN",
          "model", "model.sft", "model.SAFETENSORS", "model.bin.index.json")  # fmt: skip
-DISGUISES = (b"<!DOCTYPE html><html>404</html>", b"version https://git-lfs.github.com/spec/v1\n",
-             b"{}", b"", b"PK\x03\x04", b"GGUF\x03\0\0\0", b"\x80\x02.", b"\x80\x04N.", b"(dp0\n.",
-             b"{\"error\": \"Entry not found\"}", b"\x1f\x8b\x08\0", b"\x80", b"PK\x05\x06" + bytes(18))  # fmt: skip
+DISGUISES = (
+    b"<!DOCTYPE html><html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", b"{}",
+    b"", b"PK\x03\x04", b"GGUF\x03\0\0\0", b"\x80\x02.", b"\x80\x04N.", b"(dp0\n.",
+    b"{\"error\": \"Entry not found\"}", b"\x1f\x8b\x08\0", b"\x80", b"PK\x05\x06" + bytes(18)
+)  # fmt: skip
 #: Opcodes of pickles, alone or with what follows them.
-OPCODES = (b"\x80\x02", b"cos\nsystem\n", b"cbuiltins\neval\n", b"ctorch\nload\n", b"ctorch._utils\n_rebuild_tensor_v2\n",
-           b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n", b"ctorch\nSize\n", b"ctorch\nTensor\n",
-           b"(", b")", b"}", b"]", b"t", b"R", b"o", b"b", b"0", b"2", b"1", b"s", b"u", b"e", b"a", b"Q", b"l", b"d",
-           b"X\x02\0\0\0ab", b"X\xff\xff\xff\xff", b"I7\n", b"I" + b"9" * 5000 + b"\n", b"K\x05", b"J\xff\xff\xff\x7f",
-           b"\x8a\x01\x05", b"\x8b\xff\xff\xff\x7f", b"N", b"\x88", b"\x89", b"q\0", b"h\0", b"r\xff\xff\xff\xff", b"j\xff\xff\xff\x7f",
-           b"P0\n", b"F1e999\n", b"G" + b"\x7f" * 8, b"U\x03abc", b"V\\ud800\n", b"\x85", b"\x86", b"\x87", b"\x81", b"\x92",
-           b"\x8f", b"\x90", b"\x91", b"\x93", b"\x94", b"\x95" + b"\xff" * 8, b"\x96" + b"\xff" * 8, b"i" + b"os\nsystem\n", b".")  # fmt: skip
+OPCODES = (
+    b"\x80\x02", b"cos\nsystem\n", b"cbuiltins\neval\n", b"ctorch\nload\n",
+    b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n",
+    b"ctorch\nFloatStorage\n", b"ctorch\nSize\n", b"ctorch\nTensor\n", b"(", b")", b"}", b"]",
+    b"t", b"R", b"o", b"b", b"0", b"2", b"1", b"s", b"u", b"e", b"a", b"Q", b"l", b"d",
+    b"X\x02\0\0\0ab", b"X\xff\xff\xff\xff", b"I7\n", b"I" + b"9" * 5000 + b"\n", b"K\x05",
+    b"J\xff\xff\xff\x7f", b"\x8a\x01\x05", b"\x8b\xff\xff\xff\x7f", b"N", b"\x88", b"\x89",
+    b"q\0", b"h\0", b"r\xff\xff\xff\xff", b"j\xff\xff\xff\x7f", b"P0\n", b"F1e999\n",
+    b"G" + b"\x7f" * 8, b"U\x03abc", b"V\\ud800\n", b"\x85", b"\x86", b"\x87", b"\x81", b"\x92",
+    b"\x8f", b"\x90", b"\x91", b"\x93", b"\x94", b"\x95" + b"\xff" * 8, b"\x96" + b"\xff" * 8,
+    b"i" + b"os\nsystem\n", b"."
+)  # fmt: skip
 
 
 class Harmful:
@@ -49,11 +56,14 @@ def sound() -> dict[str, bytes]:
     shared = torch.arange(12.0)
     values: dict[str, object] = {
         "plain": tensors_, "wrapped": {"state_dict": tensors_, "epoch": 3}, "empty": {},
-        "view": {"a": shared[2:8].view(2, 3), "b": shared[:4]}, "list": [1, 2], "harm": {"a": Harmful()},
-        "namespace": {"state_dict": tensors_, "args": argparse.Namespace(lr=1)}, "deep": _deep(900),
+        "view": {"a": shared[2:8].view(2, 3), "b": shared[:4]}, "list": [1, 2],
+        "harm": {"a": Harmful()},
+        "namespace": {"state_dict": tensors_, "args": argparse.Namespace(lr=1)},
+        "deep": _deep(900),
         "names": {"\ud800".encode(errors="replace").decode(): torch.ones(1), 5: torch.ones(1)},
         "odd": {"a": torch.ones(2).to_sparse(), "b": torch.ones(2, dtype=torch.complex64)},
-        "meta": {"a": torch.empty(2, device="meta")}, "parameter": {"a": torch.nn.Parameter(torch.ones(2))},
+        "meta": {"a": torch.empty(2, device="meta")},
+        "parameter": {"a": torch.nn.Parameter(torch.ones(2))},
     }  # fmt: skip
     made = {}
     for name, value in values.items():
@@ -140,5 +150,3 @@ def _all_of(path: Path) -> None:
         assert tuple(tensor.shape) == tuple(shape) and tensor.dtype == dtype
         if tensor.numel() and tensor.device.type == "cpu" and not tensor.is_sparse:
             tensor.reshape(-1)[-1].item()
-
-

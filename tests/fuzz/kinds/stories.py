@@ -252,7 +252,12 @@ class Pages:
         if roll > 0.85:
             letters = damage.damaged(rng, letters)
         link = LINK.encode() * rng.choice((1, 1, 1, 2, 2000)) + letters
-        return rng.choice((b"", b"<p>", b"\xff\xfe", b"<!--")) + b'<a href="' + link + rng.choice((b'">', b"'>", b""))
+        return (
+            rng.choice((b"", b"<p>", b"\xff\xfe", b"<!--"))
+            + b'<a href="'
+            + link
+            + rng.choice((b'">', b"'>", b""))
+        )
 
 
 class Pdfs:
@@ -289,7 +294,10 @@ class ZipBooks:
 
     def make(self, rng: random.Random, folder: Path) -> Callable[[], object]:
         ending = rng.choice((".epub", ".cbz"))
-        path, roll = folder / f"book{rng.choice((ending, ending, ending.upper(), '.zip'))}", rng.random()
+        path, roll = (
+            folder / f"book{rng.choice((ending, ending, ending.upper(), '.zip'))}",
+            rng.random(),
+        )
         members = dict(self._members[ending])
         if roll < 0.5:
             name = next(name for name in members if name.endswith("story.seedstory"))

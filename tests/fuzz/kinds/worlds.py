@@ -35,7 +35,9 @@ class World:
         self.root = place / "babble"
         open_painter(make_world(self.root))  # which also brings in what painters need
         self.manifest = json.loads((self.root / MANIFEST).read_text())
-        self.files = [p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()]
+        self.files = [
+            p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()
+        ]
         self.files.sort()
 
     def copy(self, folder: Path) -> None:
@@ -89,7 +91,9 @@ class Worlds:
         if roll < 0.4:
             return odd.encoded(rng, odd.mutated(rng, data))
         for _ in range(rng.choice((1, 1, 2))):
-            field = rng.choice(("sizes", "sizes", "painter", "painter", "files", "defaults", "openings"))
+            field = rng.choice(
+                ("sizes", "sizes", "painter", "painter", "files", "defaults", "openings")
+            )
             ways = [way for way in odd.places(data[field]) if way]
             way = (field, *rng.choice(ways))
             if rng.random() < 0.5:
@@ -149,7 +153,11 @@ class Tokenizers:
         if rng.random() < 0.35:
             data = damage.damaged(rng, self._model)
             if rng.random() < 0.3:  # more fields of the message, as protobuf merges them
-                data = self._model + bytes([rng.randrange(1, 128), rng.randrange(6)]) + damage.noise(rng)
+                data = (
+                    self._model
+                    + bytes([rng.randrange(1, 128), rng.randrange(6)])
+                    + damage.noise(rng)
+                )
             (root / "tokenizer.model").write_bytes(data)
         else:
             name = rng.choice(TOKENIZER)
