@@ -34,7 +34,7 @@ from . import (
     viewing,
 )
 
-NODES: tuple[type[io.ComfyNode], ...] = (
+_ALL: tuple[type[io.ComfyNode], ...] = (
     *loaders.NODES,
     *starting.NODES,
     *telling.NODES,
@@ -56,6 +56,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *authoring.NODES,
     *story_files.NODES,
 )
+NODES = tuple(host.said_in_words(node) for node in _ALL)
 
 host.register_folders()  # at import, since old hosts never call on_load
 host.register_routes()

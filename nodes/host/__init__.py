@@ -30,6 +30,7 @@ from .folders import (
 from .graph import PromptGraph, can_expand, keeps_results, nothing
 from .guidance import guided_until
 from .keeping import keep_story
+from .lacking import said_in_words
 from .latents import empty_latent
 from .library import card_choices, cards_state, characters_folder, script_choices, script_file
 from .loras import NO_LORA, lora_choices, with_lora
@@ -116,6 +117,7 @@ __all__ = [
     "register_routes",
     "sampler_names",
     "save_file",
+    "said_in_words",
     "save_pictures",
     "saved_panels",
     "scheduler_names",

@@ -65,7 +65,7 @@ def _wait(device: torch.device) -> None:
 
 def _processor() -> str:
     try:
-        lines = _CPUINFO.read_text().splitlines()
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

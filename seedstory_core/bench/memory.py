@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"  # see proc(5)
+_RESET_PEAK = b"5"  # see proc(5)
 
 
 class Peak:
@@ -27,7 +27,7 @@ class Peak:
             self._before = torch.cuda.memory_allocated(self._device)
             return
         try:
-            _CLEAR.write_text(_RESET_PEAK)
+            _CLEAR.write_bytes(_RESET_PEAK)
         except OSError:
             self._before = 0
             return
@@ -44,7 +44,7 @@ class Peak:
 def _status(field: str) -> int | None:
     """A field of this process's status in bytes; None where the system has no such file."""
     try:
-        lines = _STATUS.read_text().splitlines()
+        lines = _STATUS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     found = [line.split()[1] for line in lines if line.startswith(field + ":")]

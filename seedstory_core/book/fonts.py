@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import ImageFont, features
 
 from ..errors import SeedStoryError
+from ..weights.places import home
 from .cmap import face_ranges, has
 from .letters import printable, unprintable
 
@@ -177,16 +178,16 @@ def font_files(folders: Iterable[Path]) -> list[Path]:
 
 def system_folders() -> list[Path]:
     """Where this system keeps fonts."""
-    home = Path.home()
+    own = home() or Path("/")  # who has no home has no fonts there
     if sys.platform == "win32":
-        local = Path(os.environ.get("LOCALAPPDATA", home))
+        local = Path(os.environ.get("LOCALAPPDATA", own))
         windows = Path(os.environ.get("WINDIR", "C:/Windows"))
         return [windows / "Fonts", local / "Microsoft" / "Windows" / "Fonts"]
     if sys.platform == "darwin":
-        return [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library" / "Fonts"]
+        return [Path("/System/Library/Fonts"), Path("/Library/Fonts"), own / "Library" / "Fonts"]
     shared = os.environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share").split(":")
-    own = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return [own / "fonts", home / ".fonts", *(Path(part, "fonts") for part in shared if part)]
+    data = Path(os.environ.get("XDG_DATA_HOME") or own / ".local" / "share")
+    return [data / "fonts", own / ".fonts", *(Path(part, "fonts") for part in shared if part)]
 
 
 def _ranked(paths: Sequence[Path], language: str) -> Iterator[Face]:

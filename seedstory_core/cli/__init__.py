@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from ..errors import SeedStoryError
+from ..troubles import in_words
 
 COMMANDS = (
     "tell",
@@ -33,7 +35,33 @@ USER_ERROR, STOPPED = 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 after an error users can mend, 130 when stopped."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    _replace_letters()
+    try:
+        with in_words():
+            return _run(list(sys.argv[1:] if argv is None else argv))
+    except SeedStoryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_ERROR
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}.", file=sys.stderr)
+        return USER_ERROR
+
+
+def _replace_letters() -> None:
+    """Let no letter end a run that the console, or the file the output goes to, cannot hold."""
+    for stream, way in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=way)
+
+
+def _run(given: list[str]) -> int:
     modules = {name: import_module(f"{__name__}.{name}") for name in COMMANDS if _exists(name)}
     parser = _parser(modules)
     if not given:
@@ -45,20 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USER_ERROR
     args = parser.parse_args(given)
     logging.basicConfig(format="%(message)s", level=logging.DEBUG if args.verbose else None)
-    try:
-        return modules[args.command].run(args)
-    except SeedStoryError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return STOPPED
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return USER_ERROR
-    except OSError as error:
-        print(f"error: {error}. Nothing that was finished is lost.", file=sys.stderr)
-        return USER_ERROR
+    return modules[args.command].run(args)
 
 
 def _exists(name: str) -> bool:

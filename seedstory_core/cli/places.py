@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import SeedStoryError
-from ..weights.places import models_folder, world_roots
+from ..weights.places import home, models_folder, world_roots
 from ..world import World, find_worlds, load_world
 
 PICTURE_WORLD, BABBLE = "picture-world", "babble"
@@ -31,14 +31,33 @@ def open_world(name: str) -> World:
     if name in found:
         return load_world(found[name])
     if name == BABBLE:
-        from ..babble import cached_world
-
-        return cached_world(_cache() / "worlds" / BABBLE)
+        return _babble()
     raise SeedStoryError(
         f"There is no world {name!r}. Found: {', '.join(sorted({*found, BABBLE}))}. Worlds are "
         "searched in ./worlds, in $SEEDSTORY_MODELS, in ComfyUI's models/seedstory and in the "
         "pack's worlds folder; a path works too."
     )
+
+
+def _babble() -> World:
+    """The untrained world, made where the user's caches are."""
+    from ..babble import cached_world
+
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    help = f"Set {variable} to a folder that can be written to, or name another --world."
+    cache = _cache()
+    if cache is None:
+        raise SeedStoryError(
+            f"The world {BABBLE!r} is made in your cache folder on first use, but the system does "
+            f"not know your home folder. {help}"
+        )
+    folder = cache / "worlds" / BABBLE
+    try:
+        return cached_world(folder)
+    except (OSError, SeedStoryError) as error:
+        raise SeedStoryError(
+            f"The world {BABBLE!r} is made on first use, but not in {folder}: {error} {help}"
+        ) from error
 
 
 def _roots() -> list[Path]:
@@ -49,13 +68,17 @@ def _roots() -> list[Path]:
     return [Path("worlds"), *named, *beside, *world_roots(models_folder())]
 
 
-def _cache() -> Path:
-    """The user's cache folder, by each system's custom."""
+def _cache() -> Path | None:
+    """The user's cache folder, by each system's custom; None without a home."""
     if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
         return Path(os.environ["LOCALAPPDATA"]) / "seedstory"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "seedstory"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seedstory"
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "seedstory"
+    own = home()
+    if own is None:
+        return None
+    caches = own / "Library" / "Caches" if sys.platform == "darwin" else own / ".cache"
+    return caches / "seedstory"
 
 
 def device_of(name: str) -> torch.device:

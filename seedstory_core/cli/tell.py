@@ -21,6 +21,7 @@ from ..errors import SeedStoryError
 from ..quantised import FORMATS, chosen
 from ..sampling import REFERENCE, Nucleus, Sampling, with_temperature
 from ..sampling import restore as restore_sampling
+from ..troubles import in_words
 from ..types import Opening, PaintSettings
 from ..world import World
 from .places import DTYPES, PICTURE_WORLD
@@ -117,13 +118,14 @@ def run(args: argparse.Namespace) -> int:
 
     run = make(args.out, args.seed) if args.futures is None else Futures(args, make)
     try:
-        run.begin(opening_of(world, args), captions)
-        remember(args.out, words)
-        run.tell(panels, captions, Bar("Telling", run.missing(panels)))
-        if not args.no_paint:
-            settings = _with_defaults(settings, world, args)
-            run.paint(settings, args.base, Bar("Painting", run.blank), args.at_once)
-        run.pack()
+        with in_words():
+            run.begin(opening_of(world, args), captions)
+            remember(args.out, words)
+            run.tell(panels, captions, Bar("Telling", run.missing(panels)))
+            if not args.no_paint:
+                settings = _with_defaults(settings, world, args)
+                run.paint(settings, args.base, Bar("Painting", run.blank), args.at_once)
+            run.pack()
     except (KeyboardInterrupt, SeedStoryError) as stopped:
         kept = run.summary(panels)
         if isinstance(stopped, SeedStoryError):

@@ -142,6 +142,8 @@ class Futures:
         begun = [run for run in self.runs if run.story.panels]
         if not begun:
             return ""
+        if not any((run.folder / MANIFEST).is_file() for run in begun):
+            return f"What was told is gone with {self.folder}, which was removed or renamed."
         told = sum(len(run.story) - 1 for run in begun)
         painted = told - sum(run.blank for run in begun)
         return (

@@ -182,6 +182,11 @@ class Run:
         if not self.story.panels:
             return ""
         told = len(self.story) - 1
+        if not (self.folder / MANIFEST).is_file():
+            return (
+                f"{told} of {panels} panels were told, but {self.folder} is gone and they with it: "
+                "it was removed or renamed meanwhile. If it is elsewhere, go on there (--out)."
+            )
         return (
             f"{told} of {panels} panels are told and {told - self.blank} painted; they are kept in "
             f"{self.folder}. The same command goes on from there."

@@ -49,7 +49,7 @@ def device_here(device: torch.device) -> Device:
 def available_ram(total: int) -> int:
     """RAM that programs can get without swapping; ``total`` where the system does not say."""
     try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text("utf-8"))
     except OSError:
         return total
     return min(total, 1024 * int(found[1])) if found else total

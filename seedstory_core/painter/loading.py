@@ -166,7 +166,7 @@ def _vae_from_file(kind: Any, path: Path, config: Mapping[str, Any]) -> Any:
         raise SeedStoryError(f"{path} holds no VAE. Give a whole SDXL base checkpoint.")
     with tempfile.TemporaryDirectory() as folder:
         named = {"_class_name": kind.__name__, **config}
-        Path(folder, "config.json").write_text(json.dumps(named), encoding="utf-8")
+        Path(folder, "config.json").write_text(json.dumps(named), encoding="utf-8", newline="\n")
         return kind.from_single_file(str(path), config=folder, local_files_only=True)
 
 

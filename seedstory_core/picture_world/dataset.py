@@ -78,8 +78,8 @@ def write_world(
         pictures = 0
         with atomic_path(lists) as list_part, atomic_path(graphs) as graph_part:
             with (
-                open(list_part, "w", encoding="utf-8") as list_file,
-                open(graph_part, "w", encoding="utf-8") as graph_file,
+                open(list_part, "w", encoding="utf-8", newline="\n") as list_file,
+                open(graph_part, "w", encoding="utf-8", newline="\n") as graph_file,
             ):
                 for index in range(number):
                     id = f"{split}_{index:06d}"

@@ -82,8 +82,8 @@ def write_pictures(
         shutil.copyfile(source, list_part)
         shutil.copyfile(folder / "scenes" / source.name, graphs)
         with (
-            open(list_part, "a", encoding="utf-8") as lists,
-            open(graphs, "a", encoding="utf-8") as graph_file,
+            open(list_part, "a", encoding="utf-8", newline="\n") as lists,
+            open(graphs, "a", encoding="utf-8", newline="\n") as graph_file,
         ):
             for index in range(count):
                 line, graph = _write_other(folder, index, seed)

@@ -68,7 +68,7 @@ class Metrics:
         seconds = round(self.before + time.monotonic() - self._begun, 2)
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
+        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps({"step": step, "seconds": seconds, **finite}) + "\n")
 
     def skip_time(self) -> None:

@@ -29,11 +29,21 @@ def world_roots(models: Path) -> list[Path]:
     return [models / WORLDS, models, package.parent / "worlds", package / "worlds"]
 
 
+def home() -> Path | None:
+    """The user's home folder; None where the system knows none, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def _comfyui() -> Iterator[Path]:
     if os.environ.get("COMFYUI_PATH"):
         yield Path(os.environ["COMFYUI_PATH"])
     pack = Path(__file__).resolve().parents[2]
     if pack.parent.name == "custom_nodes":
         yield pack.parent.parent
-    yield Path.home() / "comfy" / "ComfyUI"
-    yield Path.home() / "ComfyUI"
+    own = home()
+    if own is not None:
+        yield own / "comfy" / "ComfyUI"
+        yield own / "ComfyUI"
