@@ -1,4 +1,4 @@
-"""The only place where pictures change layout, range or size.
+"""The only place where pictures change layout, range or size; `picture_files` opens them.
 
 A picture inside the library is uint8 [H, W, 3], RGB, on the CPU. Hosts bring float [B, H, W, C] in
 0..1, files bring anything Pillow reads, models want [B, 3, H, W]. Transparent pictures are laid on
@@ -8,23 +8,39 @@ white: it is the paper of a picture book, and what users see in most viewers.
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from math import gcd
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from .errors import SeedStoryError
+from .picture_files import MAX_FILE, check_pixels, decode_picture, from_pil, read_picture
 from .types import to_uint8
 
-MAX_PIXELS = 128_000_000  # 8000 x 8000 is 64 million; more than this is a mistake or a bomb
-MAX_FILE = 512 << 20  # bytes
+__all__ = [
+    "MAX_FILE",
+    "check_picture",
+    "check_pixels",
+    "clip_input",
+    "contain",
+    "decode_picture",
+    "encode_png",
+    "enlarge",
+    "from_float",
+    "from_pil",
+    "from_vae",
+    "pixel_size",
+    "read_picture",
+    "scale_to_fit",
+    "to_float",
+    "to_pil",
+    "to_vae",
+]
+
 ROWS = 256  # rows converted at once, which bounds the memory of float copies
 PNG_LEVEL = 4  # zlib level: half the time of Pillow's default for 4 % more bytes
 
@@ -44,83 +60,9 @@ def check_picture(image: Tensor, what: str = "picture") -> Tensor:
     return image
 
 
-def check_pixels(width: int, height: int, what: str = "picture") -> None:
-    """Refuse sizes that no story needs and no memory holds."""
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise SeedStoryError(
-            f"The {what} has {width} x {height} pixels; it must have at least one and at most "
-            f"{MAX_PIXELS // 1_000_000} million. Scale it down first."
-        )
-
-
-def from_pil(image: Image.Image) -> Tensor:
-    """Any Pillow picture -> uint8 [H, W, 3]; turned upright by its EXIF data, laid on white."""
-    check_pixels(*image.size)
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    upright = ImageOps.exif_transpose(image) if turned else image  # which always copies
-    if upright.mode in ("I", "I;16", "I;16B", "F"):
-        upright = _eight_bits(upright)
-    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
-        rgba = upright.convert("RGBA")
-        upright = Image.new("RGBA", rgba.size, "white")
-        upright.alpha_composite(rgba)
-    if upright.mode != "RGB":
-        upright = upright.convert("RGB")
-    return torch.from_numpy(np.array(upright))
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit greyscale divided to 8 bits; wider integers and floats stretched to their range."""
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise SeedStoryError("The picture has pixels that are not numbers (NaN or infinite).")
-    top = 65535.0 if image.mode.startswith("I") and values.max() <= 65535 else values.max()
-    scaled = values.clip(0) * (255.0 / top if top > 0 else 0.0)
-    return Image.fromarray(scaled.round().astype(np.uint8))
-
-
 def to_pil(image: Tensor) -> Image.Image:
     """uint8 [H, W, 3] -> Pillow RGB."""
     return Image.fromarray(check_picture(image).cpu().numpy())
-
-
-def read_picture(path: Path) -> Tensor:
-    """A picture file -> uint8 [H, W, 3].
-
-    Raises:
-        SeedStoryError: no such file, no picture, a truncated one, or a decompression bomb.
-    """
-    if not path.is_file():
-        raise SeedStoryError(f"There is no picture at {path}. Check the path.")
-    if path.stat().st_size > MAX_FILE:
-        raise SeedStoryError(
-            f"{path} is larger than {MAX_FILE >> 20} MB; that is no story picture."
-        )
-    with path.open("rb") as file:
-        return _decode(file, str(path))
-
-
-def decode_picture(data: bytes, source: str = "the data") -> Tensor:
-    """The bytes of a picture file -> uint8 [H, W, 3]; errors as `read_picture`."""
-    return _decode(io.BytesIO(data), source)
-
-
-def _decode(file: IO[bytes], source: str) -> Tensor:
-    try:
-        with warnings.catch_warnings():  # the size is checked before a pixel is decoded
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                check_pixels(*image.size, what=f"picture {source}")
-                return from_pil(image)
-    except Image.DecompressionBombError as error:
-        raise SeedStoryError(f"The picture {source} is too large: {error}") from error
-    except SeedStoryError:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise SeedStoryError(
-            f"{source} is not a picture that can be read, or is damaged ({error}). "
-            "Expected a whole PNG, JPEG, WebP, BMP, GIF or TIFF file."
-        ) from error
 
 
 def encode_png(image: Tensor) -> bytes:

@@ -25,7 +25,8 @@ CORE = source.modules("seedstory_core/")
 NODES = source.modules("nodes/")
 TESTS = source.modules("tests/")
 LIBRARY = CORE + NODES + source.modules("__init__.py", "quickstart.py")
-VALUES = ("types", "images", "errors", "sampling", "context", "parts", "ops")
+VALUES = ("types", "images", "picture_files", "picture_headers", "errors", "sampling")
+VALUES += ("context", "parts", "ops")
 TELLERS = ("story", "story_store", "story_reader", "book")
 
 
