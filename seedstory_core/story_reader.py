@@ -6,7 +6,7 @@ They come from strangers too: sizes are bounded, types are checked, no path leav
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -14,26 +14,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import SeedStoryError
+from .feature_files import MAX_FEATURES, features_of
 from .files import human
-from .images import read_picture
-from .story import check_features, check_text, next_uid
+from .picture_files import MAX_FILE, PNG_ONLY, decode_picture
+from .plain_files import open_plain, plain_size, read_plain
+from .story import next_uid
+from .strict_json import parse_json, shown
 from .types import ORIGINS, Character, Json, Panel, Story, WorldRef
-from .world import inside
 
 FORMAT = "seedstory-story"
 VERSION = 1
 MANIFEST = "story.json"
 MAX_MANIFEST = 64 << 20  # bytes; 10,000 panels take about 10 MB
-MAX_FEATURES = 256 << 20  # bytes of one panel's features; SEED-Story's own take 2 to 4 MB
 MAX_PANELS = 10_000
+#: What a manifest is made of: lists and objects, texts, and values; each costs tens of bytes in
+#: memory for two or three in the file. 10,000 panels have 100,000, 600,000 and 3 million.
+MAX_PARTS, MAX_TEXTS, MAX_VALUES = 1_000_000, 2_000_000, 6_000_000
+MAX_TOKEN, MAX_SEED = 1 << 31, 1 << 64
 #: A story's pictures in memory: to this many times the bytes of their files, and this many more. A
 #: line drawing takes fifty to a hundred times its file, a bomb a thousand.
 MAX_SWELL, SWELL_SLACK = 100, 2 << 30
-MAX_DEPTH = 64  # of provenance, which is written again by recursion
+MAX_DEPTH = 68  # of a manifest: of provenance 64, which is written again by recursion
 #: Provenance: the ComfyUI workflow that made the panel; kept once in story.json, by its digest.
 WORKFLOW = "workflow"
 #: Manifest: ``{digest: workflow}`` of all panels.
@@ -62,8 +66,7 @@ class FolderSource:
 
     def size(self, relative: str) -> int:
         """Bytes of one file, 0 where it is missing."""
-        path = inside(self.folder, relative)
-        return path.stat().st_size if path.is_file() else 0
+        return plain_size(self.folder, relative)
 
     def features(self, relative: str, what: str) -> dict[str, Tensor]:
         """``{space: tensor}`` of one file."""
@@ -71,7 +74,11 @@ class FolderSource:
 
     def picture(self, relative: str) -> Tensor:
         """uint8 [H, W, 3]."""
-        return read_picture(inside(self.folder, relative))
+        data = read_plain(self.folder, relative, MAX_FILE)
+        path = self.folder / relative
+        if data is None:
+            raise SeedStoryError(f"There is no picture at {path}. Restore it from a copy.")
+        return decode_picture(data, str(path), PNG_ONLY)
 
 
 class _Bounded:
@@ -99,12 +106,13 @@ class _Bounded:
         return image
 
     def _once(self, relative: str) -> None:
-        if relative in self._names:
+        same = relative.casefold()  # one file on Windows and macOS
+        if same in self._names:
             raise SeedStoryError(
                 f"{self.where} names the file {relative!r} twice; every panel has files of its "
                 "own. Get another copy of it."
             )
-        self._names.add(relative)
+        self._names.add(same)
 
 
 def load_story(folder: Path) -> Story:
@@ -129,7 +137,7 @@ def story_of(data: Mapping[str, Any], source: Source) -> Story:
             characters=tuple(_load_character(files, entry) for entry in data["characters"]),
             closing=None if data["closing"] is None else _text(data["closing"]),
         )
-        workflows = {key: _plain(value) for key, value in data.get(WORKFLOWS, {}).items()}
+        workflows = dict(data.get(WORKFLOWS, {}).items())
         panels: list[Panel] = []
         for index, entry in enumerate(panel_entries(data, source.where)):
             panel = _load_panel(files, index, entry, workflows)
@@ -151,12 +159,13 @@ def _load_panel(
     source: _Bounded, index: int, entry: Mapping[str, Any], workflows: Mapping[str, Json]
 ) -> Panel:
     origin, seed = entry["origin"], entry["seed"]
-    if origin not in ORIGINS or not (seed is None or _whole(seed)):
+    if origin not in ORIGINS or not (seed is None or _whole(seed, -MAX_SEED, MAX_SEED)):
         raise TypeError(f"origin or seed of panel {index}")
-    if not isinstance(entry["token_ids"], list) or not all(map(_whole, entry["token_ids"])):
+    ids = entry["token_ids"]
+    if not isinstance(ids, list) or not all(_whole(token, 0, MAX_TOKEN) for token in ids):
         raise TypeError(f"token_ids of panel {index}")
     image, features = entry["image"], entry["features"]
-    provenance = {_text(key): _plain(value) for key, value in entry["provenance"].items()}
+    provenance = dict(entry["provenance"].items())
     known = provenance.get(WORKFLOW)
     if isinstance(known, str) and known in workflows:
         provenance[WORKFLOW] = workflows[known]
@@ -164,7 +173,7 @@ def _load_panel(
         caption=_text(entry["caption"]),
         text=_text(entry["text"]),
         origin=origin,
-        token_ids=tuple(entry["token_ids"]),
+        token_ids=tuple(ids),
         features={} if features is None else source.features(_text(features), f"panel {index}"),
         image=None if image is None else source.picture(_text(image)),
         seed=seed,
@@ -186,46 +195,24 @@ def load_features(folder: Path, relative: object, what: str) -> dict[str, Tensor
     """``{space: tensor}`` of one file of the folder; none where ``relative`` is None."""
     if relative is None:
         return {}
-    path = inside(folder, _text(relative))
-    if not path.is_file() or path.stat().st_size > MAX_FEATURES:
-        state = "missing" if not path.is_file() else f"larger than {human(MAX_FEATURES)}"
+    name = _text(relative)
+    data = read_plain(folder, name, MAX_FEATURES)
+    if data is None:
         raise SeedStoryError(
-            f"The features of {what}, {path}, are {state}. The story cannot go on or be painted "
-            "without them: restore the file from a copy, or tell the story anew."
+            f"The features of {what}, {folder / name}, are missing. The story cannot go on or be "
+            "painted without them: restore the file from a copy, or tell the story anew."
         )
-    try:
-        with safe_open(path, "pt") as file:
-            features = {key: file.get_tensor(key) for key in file.keys()}
-    except SafetensorError as error:
-        raise SeedStoryError(
-            f"{path} is damaged ({error}). Restore the file from a copy, or tell the story anew."
-        ) from error
-    check_features(features, f"{what} in {path}")
-    return features
+    return features_of(data, str(folder / name), what)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} where text is expected")
-    check_text(value, "text of the story")
+        raise TypeError(f"{shown(value)} where text is expected")
     return value
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """JSON as it was read, once it is known that it can be written again."""
-    if depth > MAX_DEPTH:
-        raise TypeError(f"provenance nested more than {MAX_DEPTH} deep")
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list):
-        return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {_text(key): _plain(item, depth + 1) for key, item in value.items()}
-    return value
+def _whole(value: object, least: int, below: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < below
 
 
 def panel_entries(data: Mapping[str, Any], where: Path | str) -> list[Mapping[str, Any]]:
@@ -241,42 +228,60 @@ def panel_entries(data: Mapping[str, Any], where: Path | str) -> list[Mapping[st
 
 def read_manifest(folder: Path) -> Mapping[str, Any]:
     """``story.json`` of a folder, its format and version checked."""
-    path = folder / MANIFEST
-    if not path.is_file():
+    raw = manifest_bytes(folder)
+    if raw is None:
         raise SeedStoryError(
             f"{folder} is not a story folder: it has no {MANIFEST}. Point at the folder of a run."
         )
-    if path.stat().st_size > MAX_MANIFEST:
-        raise SeedStoryError(f"{path} is larger than {human(MAX_MANIFEST)}; that is no story.")
-    return parse_manifest(path.read_bytes(), str(path))
+    return parse_manifest(raw, str(folder / MANIFEST))
+
+
+def manifest_bytes(folder: Path) -> bytes | None:
+    """The bytes of ``story.json``, None where there is none."""
+    return read_plain(folder, MANIFEST, MAX_MANIFEST)
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether ``folder`` has a ``story.json``, be it one that is refused, as a link."""
+    try:
+        file = open_plain(folder / MANIFEST)
+    except SeedStoryError:
+        return True
+    if file is not None:
+        file.close()
+    return file is not None
 
 
 def parse_manifest(raw: bytes, where: str) -> Mapping[str, Any]:
     """The bytes of a ``story.json``; ``where`` is what to call it in messages."""
-    try:
-        data = json.loads(raw.decode(), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+    parts, texts, values = raw.count(b"[") + raw.count(b"{"), raw.count(b'"') // 2, raw.count(b",")
+    if parts > MAX_PARTS or texts > MAX_TEXTS or values > MAX_VALUES:
         raise SeedStoryError(
-            f"{where} is not valid JSON ({error}). Restore it from a copy, or tell the story anew."
-        ) from error
+            f"{where} is not read: it has {parts} lists and objects, {texts} texts and {values} "
+            f"values, more than any story ({MAX_PARTS}, {MAX_TEXTS}, {MAX_VALUES})."
+        )
+    remedy = "Restore it from a copy, or tell the story anew."
+    data = parse_json(raw, where, remedy, deepest=MAX_DEPTH, nul=True)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise SeedStoryError(f"{where} is not a story: expected an object with format {FORMAT!r}.")
     version = data.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= VERSION:
         raise SeedStoryError(
-            f"{where} has version {version!r}; this program reads up to {VERSION}. Update it."
+            f"{where} has version {shown(version)}; this program reads up to {VERSION}. Update it."
         )
     return data
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number in JSON")
-
-
 def find_stories(root: Path) -> dict[str, Path]:
     """``{folder name: folder}`` of every story directly under ``root``, newest first."""
-    if not root.is_dir():
+    found = []
+    try:
+        entries = [entry.path for entry in os.scandir(root)]
+    except OSError:
         return {}
-    found = [entry.path for entry in os.scandir(root) if os.path.isfile(f"{entry.path}/{MANIFEST}")]
-    newest = sorted(found, key=lambda path: -os.stat(f"{path}/{MANIFEST}").st_mtime_ns)
-    return {Path(path).name: Path(path) for path in newest}
+    for path in entries:
+        manifest = f"{path}/{MANIFEST}"
+        if os.path.isfile(manifest):
+            with contextlib.suppress(OSError):  # it may go at any time
+                found.append((-os.stat(manifest).st_mtime_ns, path))
+    return {Path(path).name: Path(path) for _, path in sorted(found)}

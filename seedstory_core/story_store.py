@@ -13,7 +13,7 @@ from strangers too: nothing read here is trusted.
 
 from __future__ import annotations
 
-import shutil
+import os
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,12 +23,15 @@ import torch
 from torch import Tensor
 
 from .errors import SeedStoryError
-from .files import atomic_batch, atomic_path, atomic_write_json
+from .files import atomic_batch, atomic_write_bytes, atomic_write_json
 from .locks import folder_lock
+from .picture_files import MAX_FILE
+from .plain_files import RESERVED, free_path, read_plain
 from .story import feature_digests
 from .story_reader import (
     MANIFEST,
     find_stories,
+    has_manifest,
     load_features,
     load_story,
     panel_entries,
@@ -36,19 +39,11 @@ from .story_reader import (
 )
 from .story_writer import save_parts
 from .types import Panel, Story
-from .world import inside
 
 __all__ = ["divergence", "find_stories", "keep", "load_story", "safe_name", "save_story"]
 
 ROUNDING = 1e-3  # of the largest feature; what telling again may change without being other
 MAX_NAME = 120  # bytes, since file systems count those
-_RESERVED = {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)),
-}
 
 
 def safe_name(wanted: str) -> str:
@@ -60,7 +55,7 @@ def safe_name(wanted: str) -> str:
     )
     short = kept.strip(" .~").encode()[:MAX_NAME].decode(errors="ignore")
     name = short.strip(" .~") or "story"
-    return f"_{name}" if name.split(".")[0].lower() in _RESERVED else name
+    return f"_{name}" if name.split(".")[0].lower() in RESERVED else name
 
 
 def keep(root: Path, story: Story) -> Path:
@@ -92,7 +87,7 @@ def _occupied(folder: Path, story: Story) -> int | None:
 
 def divergence(folder: Path, story: Story) -> int | None:
     """The first panel at which the story in ``folder`` is another one than ``story``, if any."""
-    if not (folder / MANIFEST).exists():
+    if not has_manifest(folder):
         return None
     entries = panel_entries(read_manifest(folder), folder)
     for index, (entry, panel) in enumerate(zip(entries, story.panels, strict=False)):
@@ -135,7 +130,7 @@ def save_story(folder: Path, story: Story) -> None:
 
 def _save(folder: Path, story: Story) -> None:
     known: Mapping[str, Any] = {}
-    if (folder / MANIFEST).exists():
+    if has_manifest(folder):
         split = divergence(folder, story)
         if split is not None:
             raise SeedStoryError(
@@ -147,7 +142,7 @@ def _save(folder: Path, story: Story) -> None:
     with atomic_batch() as write:
         data = save_parts(story, FolderSink(folder, write), known, before)
     if data != known:
-        atomic_write_json(folder / MANIFEST, data)
+        atomic_write_json(free_path(folder, MANIFEST), data)
 
 
 class FolderSink:
@@ -158,17 +153,16 @@ class FolderSink:
 
     def write(self, relative: str, data: bytes) -> None:
         """Write one file; no name leads out of the folder."""
-        self._write(inside(self.folder, relative), data)
+        self._write(free_path(self.folder, relative), data)
 
     def set_aside(self, index: int, before: Mapping[str, Any]) -> dict[str, Any]:
         """Give the present picture of a panel a second name, so that the first can be replaced."""
         number = 1
-        while (self.folder / f"panels/{index:03d}.{number}.png").exists():
+        while os.path.lexists(self.folder / f"panels/{index:03d}.{number}.png"):
             number += 1
         name = f"panels/{index:03d}.{number}.png"
-        source = inside(self.folder, str(before["image"]))
-        if source.is_file():
-            with atomic_path(inside(self.folder, name), source.stat().st_size) as part:
-                shutil.copyfile(source, part)
+        data = read_plain(self.folder, str(before["image"]), MAX_FILE)
+        if data is not None:
+            atomic_write_bytes(free_path(self.folder, name), data)
         paint = dict(before.get("provenance") or {}).get("paint")
         return {"image": name, "image_sha256": before.get("image_sha256"), "paint": paint}

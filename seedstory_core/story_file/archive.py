@@ -7,16 +7,19 @@ a kilobyte a panel, and what zlib makes differs from version to version. No memb
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from ..errors import SeedStoryError
 from ..files import human
+from ..plain_files import MAX_PATH, name_fault, open_chosen
 from ..story_reader import MANIFEST, MAX_PANELS
 
 SUFFIX = ".seedstory"
@@ -26,13 +29,27 @@ MEDIA_TYPE = "application/vnd.seedstory+zip"
 ATTACHMENT = "story.seedstory"
 
 MAX_MEMBERS = 8 * MAX_PANELS
-MAX_NAME = 240  # characters of a member's name
 MAX_CONTENTS = 16 << 20  # bytes of the table of contents; a panel's two files take 150
 MAX_RATIO = 4  # unpacked to packed; pictures and features do not shrink, bombs do by a thousand
 SLACK = 64 << 20  # bytes that may come out of any archive, for manifests that were deflated
+#: A deflated manifest: to so many times its size, and so many bytes more. Half of it are hashes.
+MANIFEST_RATIO, MANIFEST_SLACK = 20, 4 << 20
+_LOCAL = 30  # bytes before the name of a member, at least
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+#: What `zipfile` raises at bytes that are not as it expects.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    OSError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    TypeError,
+)
 
 
 class ArchiveWriter:
@@ -139,15 +156,24 @@ class Archive:
                 f"{human(total)} would come out of {human(size)}: that is a zip bomb, or was "
                 "packed by another program"
             )
+        self._check_places(members)
         taken: set[str] = set()
         for member in members:
             reason = _fault(member)
             if reason is None and member.filename.casefold() in taken:
                 reason = "is there twice"
             if reason is not None:
-                raise self._refused(f"its member {member.filename[:MAX_NAME]!r} {reason}")
+                raise self._refused(f"its member {member.filename[:MAX_PATH]!r} {reason}")
             taken.add(member.filename.casefold())
             self._members[member.filename] = member
+
+    def _check_places(self, members: list[zipfile.ZipInfo]) -> None:
+        """Members that share bytes would come out of nothing."""
+        end = 0
+        for member in sorted(members, key=lambda one: one.header_offset):
+            if member.header_offset < end:
+                raise self._refused(f"its member {member.filename[:MAX_PATH]!r} overlaps another")
+            end = member.header_offset + _LOCAL + member.compress_size
 
     def _refused(self, reason: str) -> SeedStoryError:
         return SeedStoryError(f"{self.where} is not read: {reason}. Ask for another copy of it.")
@@ -189,6 +215,7 @@ class Archive:
 
     def manifest(self, most: int) -> bytes:
         """The bytes of ``story.json``."""
+        most = min(most, MANIFEST_RATIO * self.size(MANIFEST) + MANIFEST_SLACK)
         data = self.read(MANIFEST, most)
         if data is None:
             raise SeedStoryError(
@@ -201,21 +228,18 @@ class Archive:
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """The zip at ``path``; errors as `Archive`."""
-    if not path.is_file():
-        raise SeedStoryError(f"There is no file at {path}. Check the path.")
-    with open(path, "rb") as file, Archive(file, str(path), path.stat().st_size) as archive:
-        yield archive
+    with open_chosen(path) as file:
+        with Archive(file, str(path), os.fstat(file.fileno()).st_size) as archive:
+            yield archive
 
 
 def _fault(member: zipfile.ZipInfo) -> str | None:
     """What is wrong with a member, if anything."""
     name = member.filename
     kind = stat.S_IFMT(member.external_attr >> 16)
-    parts = PurePosixPath(name).parts
-    if len(name) > MAX_NAME or not name.isprintable():
-        return "has a name that is too long or has control characters"
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in parts or not parts:
-        return "leads out of the story"
+    fault = name_fault(name.removesuffix("/"))
+    if fault:
+        return fault
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if member.flag_bits & _ENCRYPTED:

@@ -9,21 +9,25 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import io
 import json
+import os
 import re
+import string
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from ..errors import SeedStoryError
 from ..files import human
+from ..plain_files import open_chosen
 from ..story_reader import MANIFEST, load_story
 from ..types import Json, Story
 from .archive import ATTACHMENT, MEDIA_TYPE, SUFFIX, Archive, open_archive
+from .attachment import attached_story
 from .unpack import open_story_bytes, story_in
 
 #: Bytes of a story that a PNG carries at most: below the 100 MB that ComfyUI takes by default as
@@ -32,10 +36,10 @@ MAX_CARRIED = 96 << 20
 MAX_CARRIER = 2 << 30  # bytes of a file that is searched
 CHUNK_TYPE = b"stRy"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: What pypdf raises, beside its own errors, where a PDF is not as it expects.
-_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError)
 _ZIP, _PDF = b"PK\x03\x04", b"%PDF-"
-_DATA_URL = re.compile(rb"data:" + re.escape(MEDIA_TYPE.encode()) + rb";base64,([A-Za-z0-9+/=\s]*)")
+_DATA_URL = b"data:%s;base64," % MEDIA_TYPE.encode()
+_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
+_BLANKS = string.whitespace.encode()
 
 
 def embed_in_png(png: bytes, story: bytes | None, text: Mapping[str, Json] | None = None) -> bytes:
@@ -55,7 +59,8 @@ def embed_in_png(png: bytes, story: bytes | None, text: Mapping[str, Json] | Non
             f"The story takes {human(len(story))}; a PNG carries at most {human(MAX_CARRIED)}. "
             "Save it as a story file beside the pictures."
         )
-    kept = [(kind, data) for kind, data in _chunks(png, "the PNG") if kind != CHUNK_TYPE]
+    chunks = _chunks(io.BytesIO(png), "the PNG")
+    kept = [(kind, data) for kind, data in chunks if kind != CHUNK_TYPE]
     texts = [
         (b"tEXt", key.encode("latin-1") + b"\0" + json.dumps(value).encode())
         for key, value in (text or {}).items()
@@ -70,30 +75,28 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _chunks(png: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
-    """Type and data of every chunk, the last being IEND."""
-    at = len(_SIGNATURE)
-    if not png.startswith(_SIGNATURE):
+def _chunks(file: IO[bytes], where: str) -> Iterator[tuple[bytes, bytes]]:
+    """Type and data of every chunk of a PNG, one in memory at a time, the last being IEND."""
+    left = file.seek(0, os.SEEK_END) - len(_SIGNATURE)
+    file.seek(0)
+    if file.read(len(_SIGNATURE)) != _SIGNATURE:
         raise SeedStoryError(f"{where} is not a PNG file.")
-    while True:
-        if at + 12 > len(png):
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", file.read(8)) if left >= 12 else (left, b"")
+        left -= 12 + length
+        if left < 0:
             raise SeedStoryError(f"{where} is a PNG that is cut short. Get another copy of it.")
-        length, kind = struct.unpack_from(">I4s", png, at)
-        end = at + 12 + length
-        if end > len(png):
-            raise SeedStoryError(f"{where} is a PNG that is cut short. Get another copy of it.")
-        data = png[at + 8 : end - 4]
-        if struct.unpack_from(">I", png, end - 4)[0] != zlib.crc32(kind + data):
+        data = file.read(length)
+        if struct.unpack(">I", file.read(4))[0] != zlib.crc32(data, zlib.crc32(kind)):
             raise SeedStoryError(f"{where} is a PNG that is damaged. Get another copy of it.")
         yield kind, data
-        if kind == b"IEND":
-            return
-        at = end
 
 
 def read_png_text(png: bytes, where: str = "the PNG") -> dict[str, str]:
     """The ``tEXt`` chunks of a PNG file, by keyword."""
-    found = [data.partition(b"\0") for kind, data in _chunks(png, where) if kind == b"tEXt"]
+    chunks = _chunks(io.BytesIO(png), where)
+    found = [data.partition(b"\0") for kind, data in chunks if kind == b"tEXt"]
     return {key.decode("latin-1"): value.decode("latin-1") for key, _, value in found}
 
 
@@ -103,22 +106,19 @@ def read_carried(path: Path) -> bytes | None:
     Raises:
         SeedStoryError: no such file, one too large to be searched, or a damaged carrier.
     """
-    if not path.is_file():
-        raise SeedStoryError(f"There is no file at {path}. Check the path.")
-    if path.suffix.lower() == SUFFIX:
-        return path.read_bytes()
-    if path.stat().st_size > MAX_CARRIER:
-        raise SeedStoryError(f"{path} is larger than {human(MAX_CARRIER)}; it is not searched.")
-    with open(path, "rb") as file:
+    with open_chosen(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_CARRIER:
+            raise SeedStoryError(f"{path} is larger than {human(MAX_CARRIER)}; it is not searched.")
+        if path.suffix.lower() == SUFFIX:
+            return file.read()
         head = file.read(1024)
-    if head.startswith(_SIGNATURE):
-        chunks = _chunks(path.read_bytes(), str(path))
-        return next((data for kind, data in chunks if kind == CHUNK_TYPE), None)
-    if head.startswith(_ZIP):
-        return _from_zip(path)
-    if _PDF in head:
-        return _from_pdf(path)
-    return _from_page(path)
+        file.seek(0)
+        if head.startswith(_SIGNATURE):
+            chunks = _chunks(file, str(path))
+            return next((data for kind, data in chunks if kind == CHUNK_TYPE), None)
+        if head.startswith(_ZIP):
+            return _from_zip(path)
+        return attached_story(file.read(), str(path)) if _PDF in head else _from_page(file, path)
 
 
 def _from_zip(path: Path) -> bytes | None:
@@ -129,41 +129,18 @@ def _from_zip(path: Path) -> bytes | None:
         return None if name is None else archive.read(name, MAX_CARRIER)
 
 
-def _from_pdf(path: Path) -> bytes | None:
-    try:
-        from pypdf import PdfReader
-        from pypdf.errors import PyPdfError
-    except ImportError as error:
-        raise SeedStoryError(
-            f"Reading the story inside {path} needs pypdf: pip install pypdf. Its .seedstory, EPUB "
-            "or PNG file can be opened without."
-        ) from error
-    try:
-        with _pdf_limits(path.stat().st_size):
-            found = PdfReader(path).attachments.get(ATTACHMENT) or []
-    except (PyPdfError, *_UNREADABLE) as error:
-        raise SeedStoryError(
-            f"{path} is a PDF that cannot be read, or is damaged ({error}). Get another copy of it."
-        ) from error
-    return found[0] if found else None
-
-
-def _pdf_limits(size: int) -> contextlib.AbstractContextManager[object]:
-    """pypdf 7 refuses streams of more than 75 MB, which is a story of twenty panels."""
-    try:
-        from pypdf import apply_configuration
-    except ImportError:
-        return contextlib.nullcontext()
-    return apply_configuration(maximum_declared_stream_length=size)
-
-
-def _from_page(path: Path) -> bytes | None:
-    found = _DATA_URL.search(path.read_bytes())
-    if found is None:
+def _from_page(file: IO[bytes], path: Path) -> bytes | None:
+    page = file.read()
+    at = page.find(_DATA_URL)
+    if at < 0:
         return None
+    at += len(_DATA_URL)
+    behind = _NO_BASE64.search(page, at)
+    packed = page[at : behind.start() if behind else len(page)]
+    del page  # one copy at a time
     try:
-        return base64.b64decode(re.sub(rb"\s", b"", found[1]), validate=True)
-    except binascii.Error as error:
+        return base64.b64decode(packed.translate(None, _BLANKS), validate=True)
+    except ValueError as error:
         raise SeedStoryError(f"The story inside {path} is damaged ({error}).") from error
 
 
@@ -204,7 +181,7 @@ def open_any(path: Path) -> Story:
     Raises:
         SeedStoryError: as `load_story` and `open_carried`.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return load_story(path)
     with open_carried(path) as archive:
         return story_in(archive)

@@ -8,6 +8,7 @@ what only the schema finds is noted.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -60,7 +61,7 @@ def check_story(path: Path) -> Report:
     Raises:
         SeedStoryError: it does not open; the message names the first thing that is wrong.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         here = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
         return _report(read_manifest(path), FolderSource(path), here)
     with open_carried(path) as archive:

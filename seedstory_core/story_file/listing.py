@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +26,11 @@ def kept_stories(root: Path) -> list[Line]:
     """Story folders and story files directly in ``root``, newest first; damaged ones say so."""
     found = []
     for path in root.iterdir():
-        manifest = path / MANIFEST
-        if manifest.is_file():
-            found.append((manifest.stat().st_mtime_ns, path))
-        elif path.is_file() and path.suffix.lower() == SUFFIX:
-            found.append((path.stat().st_mtime_ns, path))
+        packed = path.suffix.lower() == SUFFIX and os.path.isfile(path)
+        manifest = path if packed else path / MANIFEST
+        if os.path.isfile(manifest):
+            with contextlib.suppress(OSError):  # it may go at any time
+                found.append((manifest.stat().st_mtime_ns, path))
     return [Line(path, _summary(path)) for _, path in sorted(found, reverse=True)]
 
 

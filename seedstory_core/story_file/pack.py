@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SeedStoryError
+from ..feature_files import MAX_FEATURES
 from ..files import atomic_path, json_bytes
-from ..locks import LOCK, folder_lock
-from ..story_reader import MANIFEST, panel_entries, read_manifest
+from ..locks import LOCK, check_lock, folder_lock
+from ..picture_files import MAX_FILE
+from ..plain_files import is_plain, name_fault, plain_size, read_plain
+from ..story_reader import MANIFEST, manifest_bytes, panel_entries, parse_manifest
 from ..story_writer import save_parts
+from ..strict_json import shown
 from ..types import Story
-from ..world import inside
 from .archive import ArchiveWriter
 
 
@@ -68,6 +71,7 @@ def pack_folder(folder: Path, path: Path) -> Path:
             disk is full or read-only; a file that was at ``path`` is as it was.
     """
     # a folder that may be written to right now: never between the files of a panel
+    check_lock(folder / LOCK)
     if (folder / LOCK).exists() and os.access(folder / LOCK, os.W_OK):
         with folder_lock(folder):
             return _pack_folder(folder, path)
@@ -75,19 +79,21 @@ def pack_folder(folder: Path, path: Path) -> Path:
 
 
 def _pack_folder(folder: Path, path: Path) -> Path:
-    manifest = read_manifest(folder)
-    raw = (folder / MANIFEST).read_bytes()
-    files = {name: inside(folder, name) for name in named_files(manifest, folder)}
-    lacking = [name for name, file in files.items() if not file.is_file()]
+    raw = manifest_bytes(folder)
+    if raw is None:
+        raise SeedStoryError(f"{folder} is not a story folder: it has no {MANIFEST}.")
+    manifest = parse_manifest(raw, str(folder / MANIFEST))
+    names = named_files(manifest, folder / MANIFEST)
+    lacking = [name for name in names if not is_plain(folder, name)]
     if lacking:
         raise SeedStoryError(
             f"{folder} lacks {len(lacking)} of the files its {MANIFEST} names, as "
             f"{', '.join(lacking[:3])}. Restore them from a copy."
         )
-    with atomic_path(path, sum(f.stat().st_size for f in files.values())) as part:
+    with atomic_path(path, sum(plain_size(folder, name) for name in names)) as part:
         with open(part, "wb") as out, ArchiveWriter(out) as archive:
-            for name, file in files.items():
-                archive.add(name, file.read_bytes())
+            for name in names:
+                archive.add(name, read_plain(folder, name, max(MAX_FEATURES, MAX_FILE)) or b"")
             archive.add(MANIFEST, raw)
     return path
 
@@ -96,7 +102,8 @@ def named_files(manifest: Mapping[str, Any], where: Path | str) -> list[str]:
     """The files that a manifest names, in the order of the archive and each once.
 
     Raises:
-        SeedStoryError: a field has another shape than the manifest's.
+        SeedStoryError: a field has another shape than the manifest's, or a name is none that all
+            systems can keep, or stands for another file of the story too.
     """
     names: list[Any] = []
     try:
@@ -107,7 +114,41 @@ def named_files(manifest: Mapping[str, Any], where: Path | str) -> list[str]:
             names += [*who["images"], who["features"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise SeedStoryError(f"{where} lacks or misshapes a field ({error}).") from error
-    found = [name for name in names if name is not None]
-    if not all(isinstance(name, str) for name in found):
+    found = dict.fromkeys(_name(name, where) for name in names if name is not None)
+    _apart(list(found), where)
+    return list(found)
+
+
+def _name(name: object, where: Path | str) -> str:
+    if not isinstance(name, str):
         raise SeedStoryError(f"{where} names files by other things than text.")
-    return list(dict.fromkeys(found))
+    fault = name_fault(name)
+    if not fault and any(part.startswith(".") for part in name.split("/")):
+        fault = "has a hidden name"
+    if fault:
+        raise SeedStoryError(
+            f"{where} is not read: the file {shown(name)} that it names {fault}, and leaves its "
+            "folder or cannot be kept. Get another copy of it."
+        )
+    return name
+
+
+def _apart(names: Sequence[str], where: Path | str) -> None:
+    """Refuse names of which two are one file somewhere, or one is the folder of another."""
+    taken = {MANIFEST: MANIFEST}
+    for name in names:
+        if taken.setdefault(name.casefold(), name) != name:
+            raise SeedStoryError(
+                f"{where} is not read: it names {name!r} beside {taken[name.casefold()]!r}, which "
+                "are one file on some systems. Get another copy of it."
+            )
+    if MANIFEST in names:
+        raise SeedStoryError(f"{where} is not read: it names itself as a file of a panel.")
+    for name in names:
+        parts = name.casefold().split("/")
+        above = [folder for n in range(1, len(parts)) if (folder := "/".join(parts[:n])) in taken]
+        if above:
+            raise SeedStoryError(
+                f"{where} is not read: the file {name!r} that it names lies below {above[0]!r}, "
+                "which is a file too. Get another copy of it."
+            )

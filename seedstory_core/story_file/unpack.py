@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load as safetensors_of
 from torch import Tensor
 
 from ..errors import SeedStoryError
+from ..feature_files import MAX_FEATURES, features_of
 from ..files import atomic_batch, atomic_folder, atomic_write_bytes, require_space
-from ..images import MAX_FILE, decode_picture
-from ..story import check_features
-from ..story_reader import (
-    MANIFEST,
-    MAX_FEATURES,
-    MAX_MANIFEST,
-    parse_manifest,
-    story_of,
-)
+from ..picture_files import MAX_FILE, PNG_ONLY, decode_picture
+from ..plain_files import MAX_NAME, free_path
+from ..story_reader import MANIFEST, MAX_MANIFEST, parse_manifest, story_of
 from ..types import Story
-from ..world import inside
 from .archive import Archive, open_archive
 from .pack import named_files
 
@@ -40,19 +33,12 @@ class ArchiveSource:
     def features(self, relative: str, what: str) -> dict[str, Tensor]:
         """``{space: tensor}`` of one member."""
         data = self.read(relative, MAX_FEATURES, f"features of {what}")
-        try:
-            features = safetensors_of(data)
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise SeedStoryError(
-                f"{relative} in {self.archive.where} is damaged ({error}). Get another copy of it."
-            ) from error
-        check_features(features, f"{what} in {self.archive.where}")
-        return features
+        return features_of(data, f"{relative} in {self.archive.where}", what)
 
     def picture(self, relative: str) -> Tensor:
         """uint8 [H, W, 3]."""
         data = self.read(relative, MAX_FILE, "picture")
-        return decode_picture(data, f"{relative} in {self.archive.where}")
+        return decode_picture(data, f"{relative} in {self.archive.where}", PNG_ONLY)
 
     def read(self, relative: str, most: int, what: str) -> bytes:
         """The bytes of one member; ``what`` it is, for the message when it is missing."""
@@ -99,6 +85,8 @@ def unpack_story_file(path: Path, folder: Path) -> Story:
         SeedStoryError: as `open_story_file`; or ``folder`` is there already; or the disk is full
             or read-only.
     """
+    if len(os.fsencode(folder.name)) > MAX_NAME:
+        raise SeedStoryError(f"The name {folder.name:.80}... is too long for a folder.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SeedStoryError(f"{folder} is there already. Give a new or empty folder.")
     with open_archive(path) as archive:
@@ -115,5 +103,5 @@ def _unpack(archive: Archive, folder: Path) -> None:
     manifest = parse_manifest(raw, source.where)
     with atomic_batch() as write:
         for name in named_files(manifest, source.where):
-            write(inside(folder, name), source.read(name, max(MAX_FEATURES, MAX_FILE), "file"))
+            write(free_path(folder, name), source.read(name, max(MAX_FEATURES, MAX_FILE), "file"))
     atomic_write_bytes(folder / MANIFEST, raw)

@@ -264,7 +264,7 @@ def test_hostile_manifests(tmp_path: Path, message: str, change: Callable[[dict]
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, '{"format": NaN}', "\xff"])
 def test_manifests_that_are_no_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "story.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(SeedStoryError, match="is not valid JSON|is not a story"):
+    with pytest.raises(SeedStoryError, match="is not valid JSON|is not a story|is nested"):
         store.load_story(tmp_path)
 
 

@@ -136,7 +136,6 @@ def html_with(data: bytes) -> bytes:
 def test_books_carry_the_story(tmp_path: Path, name: str, made: Callable[[bytes], bytes]) -> None:
     if name.endswith("pdf"):
         pytest.importorskip("fpdf")
-        pytest.importorskip("pypdf")
     story = tell(3)
     (tmp_path / name).write_bytes(made(pack_story(story)))
     assert read_carried(tmp_path / name) == pack_story(story)
@@ -147,10 +146,8 @@ def test_books_carry_the_story(tmp_path: Path, name: str, made: Callable[[bytes]
 
 
 def test_damaged_books(tmp_path: Path) -> None:
-    pytest.importorskip("pypdf")
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<</Names 1 0 R>>")
-    with pytest.raises(SeedStoryError, match="PDF that cannot be read"):
-        read_embedded(tmp_path / "a.pdf")
+    assert read_embedded(tmp_path / "a.pdf") is None
     (tmp_path / "a.html").write_bytes(b"data:%s;base64,AAA" % MEDIA_TYPE.encode())
     with pytest.raises(SeedStoryError, match="is damaged"):
         read_embedded(tmp_path / "a.html")
@@ -226,21 +223,18 @@ def test_a_missing_schema_library_is_said(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_bomb_in_a_pdf_is_not_unpacked(tmp_path: Path) -> None:
-    """pypdf unpacks 75 MB of a stream and no more."""
     pytest.importorskip("fpdf")
-    pytest.importorskip("pypdf")
-    (tmp_path / "a.pdf").write_bytes(pdf_with(bytes(100_000_000), compress=True))
+    (tmp_path / "a.pdf").write_bytes(pdf_with(b"PK\3\4" + bytes(100_000_000), compress=True))
     assert (tmp_path / "a.pdf").stat().st_size < 1 << 20
-    with pytest.raises(SeedStoryError, match="PDF that cannot be read"):
+    with pytest.raises(SeedStoryError, match="made to fill the memory"):
         read_carried(tmp_path / "a.pdf")
     (tmp_path / "b.pdf").write_bytes(pdf_with(pack_story(tell(2)), compress=True))
     assert same(open_any(tmp_path / "b.pdf"), tell(2)), "as other programs write it"
 
 
 def test_a_story_of_many_panels_in_a_pdf(tmp_path: Path) -> None:
-    """pypdf takes streams of at most 75 MB; twenty panels of the released weights are more."""
+    """Twenty panels of the released weights are as large."""
     pytest.importorskip("fpdf")
-    pytest.importorskip("pypdf")
     big = replace(tell(2).panels[1], features={"toy.code": torch.zeros(20_000_000)})
     story = append(tell(1), big)
     (tmp_path / "a.pdf").write_bytes(pdf_with(pack_story(story)))
