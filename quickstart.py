@@ -4,9 +4,11 @@
     python quickstart.py               make the environment, start ComfyUI on Picture World
     python quickstart.py --headless    the same without a browser: writes a storybook of ten panels
     python quickstart.py test [...]    what the tests need, then pytest (further words go to it)
+    python quickstart.py test --deps oldest|newest    the same with other versions of all packages
 
-Nothing outside this folder is changed: packages go to .venv, all else to .quickstart. An existing
-ComfyUI is only read ($COMFYUI_PATH, the one this clone lies in, comfy-cli's, ~/ComfyUI).
+Packages come from locks/, exact versions with hashes, into .venv; all else goes to .quickstart.
+Nothing outside this folder is changed. An existing ComfyUI is only read ($COMFYUI_PATH, the one
+this clone lies in, comfy-cli's, ~/ComfyUI).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -37,7 +40,11 @@ EXAMPLE = "03-whole-story"  # ten panels after the opening
 
 COMFY_TAG = "v0.33.0"
 COMFY_SOURCE = "https://github.com/comfyanonymous/ComfyUI"
-TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+LOCKS = ROOT / "locks"
+LOCKED_PYTHONS = ((3, 10), (3, 14))  # torch of the lock has no files for others
+OLDEST_PYTHON, NEWEST_PYTHONS = "3.10", ("3.14", "3.13", "3.12")
+TORCH = ("torch", "torchvision", "torchaudio")
+UV = "uv==0.13.9"
 START_TIMEOUT = 600.0  # seconds; a first start reads every module from a cold disk
 STORY_TIMEOUT = 1200.0
 
@@ -79,28 +86,89 @@ def clone_comfy() -> Path | None:
     return target
 
 
-def environment(comfy: Path | None, here: bool, extras: tuple[str, ...] = ()) -> Path:
-    """The interpreter to run with: .venv with all requirements, or (``here``) the running one."""
+def environment(comfy: Path | None, here: bool, lock: str) -> Path:
+    """The interpreter to run with: .venv as the lock says, or (``here``) the running one.
+
+    A ComfyUI of another version than the lock's may ask for other packages; those come on top.
+    """
     if here:
         return Path(sys.executable)
-    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    lists = [ROOT / "requirements.txt"] + ([comfy / "requirements.txt"] if comfy else [])
-    wanted = [*TORCH, *extras]
-    for file in lists:
-        wanted += ["-r", str(file)]
-    content = [sys.version, *wanted, *(file.read_text() for file in lists)]
-    digest = hashlib.sha256("\n".join(content).encode()).hexdigest()
+    python = interpreter_in(VENV)
+    asked = comfy / "requirements.txt" if comfy else None
+    texts = [file.read_text(encoding="utf-8") for file in (LOCKS / lock, asked) if file]
+    digest = hashlib.sha256("\n".join([sys.version, lock, *texts]).encode()).hexdigest()
     stamps = VENV / "seedstory-stamps"
     if python.is_file() and stamps.is_file() and digest in stamps.read_text().split():
         return python
-    say(f"installing into {VENV}: PyTorch and the requirements, several GB, minutes at first")
+    if not LOCKED_PYTHONS[0] <= sys.version_info[:2] <= LOCKED_PYTHONS[1]:
+        raise Stop(
+            f"This is Python {sys.version.split()[0]}; the lock is for 3.10 to 3.14. Start "
+            "quickstart.py with one of those, or use your own environment with --here."
+        )
+    say(f"installing into {VENV}: PyTorch and the locked requirements, several GB, minutes at first")
     if not python.is_file():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
     pip = [str(python), "-m", "pip", "install", "--progress-bar", "off"]
-    subprocess.run([*pip, *wanted], check=True)
+    subprocess.run([*pip, "--require-hashes", "-r", str(LOCKS / lock)], check=True)
+    if asked:
+        kept = ["-c", str(LOCKS / "torch.in")]
+        subprocess.run([*pip, "-r", str(asked), *kept], check=True)
     with stamps.open("a") as stamp:
         stamp.write(digest + "\n")
     return python
+
+
+def interpreter_in(folder: Path) -> Path:
+    """Where a virtual environment has its Python."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def other_environment(deps: str, comfy: Path | None) -> Path:
+    """An environment with the ``oldest`` packages that pyproject.toml allows, or the ``newest``."""
+    folder = ROOT / f".venv-deps-{deps}"
+    python, versions = interpreter_in(folder), NEWEST_PYTHONS
+    if deps == "oldest":
+        wanted, versions = ["--require-hashes", "-r", str(LOCKS / "oldest.txt")], (OLDEST_PYTHON,)
+    else:
+        wanted = ["--upgrade", *TORCH, *test_requirements(), "-r", str(ROOT / "requirements.txt")]
+        wanted += ["-r", str(comfy / "requirements.txt")] if comfy else []
+    uv = find_uv()
+    if not python.is_file():
+        base = find_python(versions)
+        subprocess.run([uv, "venv", "--seed", "--python", base, str(folder)], check=True)
+    say(f"installing the {deps} packages into {folder}, several GB at first")
+    subprocess.run([uv, "pip", "install", "--python", str(python), *wanted], check=True)
+    listed = subprocess.run(
+        [uv, "pip", "freeze", "--python", str(python)], check=True, capture_output=True, text=True
+    ).stdout
+    WORK.mkdir(exist_ok=True)
+    (WORK / f"{deps}.txt").write_text(listed, encoding="utf-8")
+    say(f"what is installed now: {WORK / deps}.txt")
+    return python
+
+
+def find_uv() -> str:
+    """uv, or a copy of its own in .quickstart."""
+    folder = WORK / "uv"
+    found = shutil.which("uv", path=str(interpreter_in(VENV).parent)) or shutil.which("uv")
+    if found is None and not interpreter_in(folder).is_file():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(interpreter_in(folder)), "-m", "pip", "install", "--quiet", UV]
+        subprocess.run(pip, check=True)
+    return found or str(interpreter_in(folder).with_name("uv.exe" if os.name == "nt" else "uv"))
+
+
+def find_python(versions: tuple[str, ...]) -> str:
+    """The first of these Pythons that this machine has: on the PATH, or pyenv's."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    for version in versions:
+        kept = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
+        on_path = shutil.which(f"python{version}")
+        for place in [*filter(None, [on_path]), *map(str, reversed(kept)), sys.executable]:
+            tried = subprocess.run([place, "-c", code], capture_output=True, text=True)
+            if tried.returncode == 0 and tried.stdout.strip() == version:
+                return place
+    raise Stop(f"This needs Python {' or '.join(versions)}; neither the PATH nor pyenv has one.")
 
 
 def test_requirements() -> tuple[str, ...]:
@@ -229,7 +297,7 @@ def demo(args: argparse.Namespace) -> None:
     WORK.mkdir(exist_ok=True)
     out = Path(args.out).resolve()
     comfy = find_comfy() or clone_comfy()
-    python = environment(comfy, args.here)
+    python = environment(comfy, args.here, "run.txt")
     if comfy is None:
         tell_with_library(python, out)
         return
@@ -247,9 +315,16 @@ def demo(args: argparse.Namespace) -> None:
 def test(args: argparse.Namespace, words: list[str]) -> int:
     """Command two; the exit code is pytest's, and so is the last line printed."""
     comfy = find_comfy()
-    say(f"ComfyUI: {comfy or 'none found, its tests will be skipped'}")
-    python = environment(comfy, args.here, test_requirements())
     settings = {"COMFYUI_PATH": str(comfy)} if comfy else {}
+    if args.deps == "locked":
+        say(f"ComfyUI: {comfy or 'none found, its tests will be skipped'}")
+        python = environment(comfy, args.here, "test.txt")
+    else:
+        python = other_environment(args.deps, comfy)
+        words = [*words, "--ignore=tests/test_checks.py"]  # checks of the source need no third run
+    if args.deps == "oldest":
+        say("ComfyUI: 0.3.64 where there is one; newer ones ask for newer packages")
+        settings = {"COMFYUI_PATH": "none", "SEEDSTORY_REQUIRE_COMFYUI": ""}
     command = [str(python), "-m", "pytest", "-m", "not slow", *words]
     return subprocess.run(command, cwd=ROOT, env=os.environ | settings).returncode
 
@@ -263,7 +338,13 @@ def main() -> int:
     parser.add_argument("--out", default="quickstart-out", help="folder for the storybook")
     parser.add_argument("--port", type=int, default=8188, help="8188, or any free one if taken")
     parser.add_argument("--here", action="store_true", help="use the running environment as it is")
+    parser.add_argument(
+        "--deps", choices=["locked", "oldest", "newest"], default="locked", help="packages to test"
+    )
     args, words = parser.parse_known_args()
+    for stream in (sys.stdout, sys.stderr):  # a console of another code page ends nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C: ends ComfyUI, too
     try:
         if args.command == "test":
