@@ -105,7 +105,9 @@ def environment(comfy: Path | None, here: bool, lock: str) -> Path:
             f"This is Python {sys.version.split()[0]}; the lock is for 3.10 to 3.14. Start "
             "quickstart.py with one of those, or use your own environment with --here."
         )
-    say(f"installing into {VENV}: PyTorch and the locked requirements, several GB, minutes at first")
+    say(
+        f"installing into {VENV}: PyTorch and the locked requirements, several GB, minutes at first"
+    )
     if not python.is_file():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
     pip = [str(python), "-m", "pip", "install", "--progress-bar", "off"]

@@ -120,6 +120,12 @@ class Baseline:
     ) -> None:
         self.llama = stock_llama(config, weights, merged)
         self._mllm, self._words = weights.mllm, words
+        self._cache: Any = None
+
+    def take_cache(self) -> Any:
+        """The cache of the panel told last, which is kept no longer."""
+        cache, self._cache = self._cache, None
+        return cache
 
     def tell(
         self, ids: Sequence[int], pictures: Sequence[Tensor], length: int
@@ -146,8 +152,10 @@ class Baseline:
                 eos_token_id=words.end,
                 pad_token_id=words.eos,
                 output_hidden_states=True,
+                use_cache=True,
                 return_dict_in_generate=True,
             )
+            self._cache = said.past_key_values
             hidden = torch.cat([step[-1] for step in said.hidden_states], dim=1)[0, len(ids) :]
             new = tuple(said.sequences[0].tolist())
             end = new.index(words.end)

@@ -21,6 +21,7 @@ from ..engines.seed_story.reader import spans
 from ..types import Panel
 from .baseline import Baseline
 from .stage import Stage
+from .stock_cache import keys_and_values, put, reading_into
 from .tracks import Track
 
 
@@ -79,7 +80,8 @@ class SinkReading:
 
         Returns: hidden states [n, D].
         """
-        passed = self._llama.model(inputs_embeds=embeds, past_key_values=self._cache)
+        model = self._llama.model
+        passed = model(inputs_embeds=embeds, **reading_into(model, self._cache))
         self._held += range(start, start + embeds.shape[1] - asked)
         self._cache.crop(-asked)
         return passed.last_hidden_state[0]
@@ -89,12 +91,11 @@ class SinkReading:
         single, live = wanted
         kept = [i for i, row in enumerate(self._held) if row >= live or row in single]
         self._held = [self._held[i] for i in kept]
-        for layer in self._cache.layers:
-            index = torch.tensor(kept, device=layer.keys.device)
+        for number, (keys, values) in enumerate(keys_and_values(self._cache)):
+            index = torch.tensor(kept, device=keys.device)
             moved = (torch.arange(len(kept), device=index.device) - index)[None]
-            cos, sin = self._llama.model.rotary_emb(layer.keys, moved)
-            layer.keys = _turned(layer.keys[:, :, index], cos, sin)
-            layer.values = layer.values[:, :, index]
+            cos, sin = self._llama.model.rotary_emb(keys, moved)
+            put(self._cache, number, _turned(keys[:, :, index], cos, sin), values[:, :, index])
 
 
 def script_rows(pictures: Sequence[Span], policy: MultimodalSink) -> tuple[set[int], int]:

@@ -21,6 +21,7 @@ from .meter import Cost, Meter
 from .modes import Mode
 from .quantised import quantised
 from .stage import Stage
+from .stock_cache import keys_and_values
 
 
 class Track(ABC):
@@ -126,7 +127,6 @@ class ReferenceTrack(Track):
         super().__init__(mode, stage)
         self.decoder, self.head = baseline.llama.model, baseline.llama.lm_head
         self._engine, self._baseline = stage.engine(), baseline
-        self._cache: Any = None
 
     def tell(self, caption: str | None) -> Story:
         panel = referenced(
@@ -136,11 +136,10 @@ class ReferenceTrack(Track):
 
     @contextmanager
     def counting(self, forward: Callable[[int], None]) -> Iterator[None]:
-        """A hook tells, and remembers the cache that `generate` has made."""
+        """A hook tells."""
 
         def passing(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             embeds = kwargs.get("inputs_embeds")
-            self._cache = kwargs.get("past_key_values")
             forward((kwargs["input_ids"] if embeds is None else embeds).shape[1])
 
         hook = self.decoder.register_forward_pre_hook(passing, with_kwargs=True)
@@ -150,9 +149,8 @@ class ReferenceTrack(Track):
             hook.remove()
 
     def held(self) -> tuple[int, int]:
-        cache, self._cache = self._cache, None
-        layers = [layer for layer in cache.layers if layer.keys is not None]
-        size = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+        cache = self._baseline.take_cache()
+        size = sum(keys.nbytes + values.nbytes for keys, values in keys_and_values(cache))
         return cache.get_seq_length(), size
 
 
