@@ -45,12 +45,17 @@ LOCKED_PYTHONS = ((3, 10), (3, 14))  # torch of the lock has no files for others
 OLDEST_PYTHON, NEWEST_PYTHONS = "3.10", ("3.14", "3.13", "3.12")
 TORCH = ("torch", "torchvision", "torchaudio")
 UV = "uv==0.13.9"
+NO_PYTHON = 77  # exit code, as other test runners say "skipped"
 START_TIMEOUT = 600.0  # seconds; a first start reads every module from a cold disk
 STORY_TIMEOUT = 1200.0
 
 
 class Stop(Exception):
     """A reason to give up that the user can read."""
+
+
+class NoPython(Stop):
+    """This machine lacks the Python that a set of packages is for."""
 
 
 def say(text: str) -> None:
@@ -170,7 +175,7 @@ def find_python(versions: tuple[str, ...]) -> str:
             tried = subprocess.run([place, "-c", code], capture_output=True, text=True)
             if tried.returncode == 0 and tried.stdout.strip() == version:
                 return place
-    raise Stop(f"This needs Python {' or '.join(versions)}; neither the PATH nor pyenv has one.")
+    raise NoPython(f"This needs Python {' or '.join(versions)}; neither the PATH nor pyenv has one.")
 
 
 def test_requirements() -> tuple[str, ...]:
@@ -356,7 +361,7 @@ def main() -> int:
         demo(args)
     except (Stop, subprocess.CalledProcessError) as error:
         say(str(error))
-        return 1
+        return NO_PYTHON if isinstance(error, NoPython) else 1
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a machine lacks, said in words: memory, room, open files, a disk that works.
+"""What a machine lacks, said in words: memory, room, open files, a working disk, packages.
 
 Such faults come as errors of Python, of torch and of the system, from any depth; `in_words` stands
 around whatever users start (a command, a node) and turns them into a sentence with what to do.
@@ -67,7 +67,20 @@ def words(error: BaseException, device: bool = True) -> str | None:
         return DEVICE_MEMORY.format(why=_first_line(error)) if device else None
     if lacks_memory(error):
         return MEMORY.format(why=_first_line(error))
+    if isinstance(error, ImportError):
+        return _of_a_package(error)
     return _of_a_file(error) if isinstance(error, OSError) else None
+
+
+def _of_a_package(error: ImportError) -> str | None:
+    package = (error.name or "").split(".")[0]
+    if not package or package == __name__.split(".")[0]:
+        return None  # of this library itself: a fault of ours
+    return (
+        f"The package {package} cannot be imported here ({_first_line(error)}): it is missing, or "
+        "another installation broke it. Install it into the Python that runs this: "
+        "pip install -r requirements.txt, in the folder of this pack."
+    )
 
 
 def _lacks_device_memory(error: RuntimeError) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +89,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan, then adapt."""
     settings = settings_of(args)
-    if find_spec("peft") is None:
-        raise SeedStoryError("Adapting a world needs peft: pip install peft")
+    from ..training.lora import need_peft
+
+    need_peft()
     from ..training.adapt_data import long_caption, longest_story, open_series
     from ..training.adapted_world import refuse_existing
     from .places import device_of

@@ -17,6 +17,22 @@ DEFAULTS: Mapping[str, Any] = {"r": 16, "alpha": 32, "dropout": 0.05, "target": 
 ADAPTER = "default"
 
 
+def need_peft() -> Any:
+    """The package peft, which only training by LoRA needs.
+
+    Raises:
+        SeedStoryError: it is missing or broken; says what to install.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise SeedStoryError(
+            f"Training by LoRA needs the package peft, which cannot be imported here ({error}). "
+            'Install it into the Python that runs this: pip install "peft>=0.12"'
+        ) from error
+    return peft
+
+
 def add_lora(mllm: Mllm, options: Mapping[str, Any]) -> None:
     """Put adapters on the Llama's matrices; the matrices themselves are trained no more.
 
@@ -28,12 +44,7 @@ def add_lora(mllm: Mllm, options: Mapping[str, Any]) -> None:
     Raises:
         SeedStoryError: an unknown option, a target that is not there, or no peft.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise SeedStoryError(
-            'Training by LoRA needs the package peft. Run: pip install "peft>=0.12"'
-        ) from error
+    peft = need_peft()
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
         raise SeedStoryError(
@@ -42,13 +53,13 @@ def add_lora(mllm: Mllm, options: Mapping[str, Any]) -> None:
     chosen = {**DEFAULTS, **options}
     trained = {name for name, value in mllm.named_parameters() if value.requires_grad}
     try:
-        config = LoraConfig(
+        config = peft.LoraConfig(
             r=int(chosen["r"]),
             lora_alpha=int(chosen["alpha"]),
             lora_dropout=float(chosen["dropout"]),
             target_modules=list(chosen["target"]),
         )
-        inject_adapter_in_model(config, mllm.model, ADAPTER)
+        peft.inject_adapter_in_model(config, mllm.model, ADAPTER)
     except (TypeError, ValueError) as error:
         raise SeedStoryError(f"The options of lora are wrong ({error}).") from error
     for name, value in mllm.named_parameters():

@@ -23,7 +23,7 @@ from .controlnet import trained_painter
 from .data import Stories, open_data
 from .detokenizer import DetokenizerStage, PainterModule, Pairs, held_out_splits, pairs_of
 from .encoded import enlargement, frozen, open_vision, vae_input, vision_input, zero_features
-from .lora import ADAPTER
+from .lora import ADAPTER, need_peft
 from .recipe import StageSettings
 from .stage import Job, generator_of
 from .vae import open_vae
@@ -64,19 +64,18 @@ def add_adapters(module: PainterModule, settings: StageSettings) -> None:
     """Put adapters on the UNet's linear layers; nothing else is trained.
 
     Raises:
-        SeedStoryError: a wrong rank, or a target that is not there.
+        SeedStoryError: a wrong rank, a target that is not there, or no peft.
     """
-    from peft import LoraConfig, inject_adapter_in_model
-
+    peft = need_peft()
     rank = settings.option("rank", 8)
     alpha = settings.option("alpha", float(rank))
     targets = settings.option("target", list(TARGETS))
     module.requires_grad_(False)
     try:
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets)  # type: ignore[arg-type]
+        config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets)  # type: ignore[arg-type]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator_of(settings.seed, NAME, "weights").initial_seed())
-            inject_adapter_in_model(config, module.unet, ADAPTER)
+            peft.inject_adapter_in_model(config, module.unet, ADAPTER)
     except (TypeError, ValueError) as error:
         raise SeedStoryError(f"The options of stage {NAME!r} are wrong ({error}).") from error
     for name, value in module.named_parameters():
