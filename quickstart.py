@@ -175,7 +175,9 @@ def find_python(versions: tuple[str, ...]) -> str:
             tried = subprocess.run([place, "-c", code], capture_output=True, text=True)
             if tried.returncode == 0 and tried.stdout.strip() == version:
                 return place
-    raise NoPython(f"This needs Python {' or '.join(versions)}; neither the PATH nor pyenv has one.")
+    raise NoPython(
+        f"This needs Python {' or '.join(versions)}; neither the PATH nor pyenv has one."
+    )
 
 
 def test_requirements() -> tuple[str, ...]:
