@@ -23,7 +23,8 @@ class Broken(Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        raise ImportError(f"cannot import name 'something' from {module.__name__!r} (made broken)")
+        name = module.__name__
+        raise ImportError(f"cannot import name 'something' from {name!r} (made broken)", name=name)
 
 
 class Blocker(MetaPathFinder):
