@@ -11,12 +11,18 @@ from torch import Tensor
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import to_float
 from ..seedstory_core.memory import Plan
-from ..seedstory_core.operations import check_paintable, panel_selection, repainted
+from ..seedstory_core.operations import (
+    check_paintable,
+    check_panels,
+    panels_there,
+    repainted,
+)
 from ..seedstory_core.painter.batches import batches, joined
 from ..seedstory_core.story import check_story
 from ..seedstory_core.types import Conditioning, Json, PaintSettings, Story
 from . import host, types
 from .conditioning import CATEGORY, panel_size, sizes
+from .early import STORY, check_painter, late_story, openings, with_note
 from .settings import MAX_SEED, world_scheduler
 from .types import EngineHandle
 from .values import told
@@ -36,7 +42,7 @@ class PaintStory(io.ComfyNode):
             search_aliases=["render story", "ksampler story"],
             has_intermediate_output=True,
             inputs=[
-                types.Story.Input("story", tooltip="A story from the telling nodes or Load Story."),
+                late_story("A story from the telling nodes or Load Story."),
                 io.Model.Input(
                     "model", tooltip="From Apply De-tokenizer or Load World Painter; LoRAs welcome."
                 ),
@@ -125,7 +131,8 @@ class PaintStory(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Empty: as 'repaint' says. Otherwise exactly these are painted anew: "
-                    "numbers and ranges, as in 2, 4-6; -1 is the newest. The LLM is not needed.",
+                    "numbers and ranges, as in 2, 4-6; -1 is the newest. What the story does not "
+                    "have is left out. The LLM is not needed.",
                 ),
             ],
             outputs=[
@@ -136,6 +143,24 @@ class PaintStory(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def check_lazy_status(
+        cls,
+        model: Any,
+        vae: Any,
+        detokenizer: EngineHandle,
+        width: int,
+        height: int,
+        panels: str = "",
+        sigmas: Tensor | None = None,
+        **_others: object,
+    ) -> list[str]:
+        check_painter(model, vae, detokenizer)
+        host.check_size(vae, panel_size(detokenizer, width, height))
+        host.check_sigmas(sigmas)
+        check_panels(panels)
+        return STORY
 
     @classmethod
     def execute(
@@ -149,19 +174,29 @@ class PaintStory(io.ComfyNode):
         **how: Any,
     ) -> io.NodeOutput:
         check_story(story, detokenizer.engine)
-        indices = chosen(story, repaint, panels)
+        indices, note = chosen(story, repaint, panels)
         for painted in paint(story, indices, model, vae, detokenizer, **how):
             story = painted
             host.keep_story(story)
         captions = [story.panels[i].caption for i in indices]
-        return io.NodeOutput(story, pictures_of(story), ui=host.text_ui(*captions))
+        return io.NodeOutput(story, pictures_of(story), ui=with_note(captions, note))
 
 
-def chosen(story: Story, repaint: bool, panels: str) -> list[int]:
-    """Indices of the panels to paint."""
-    if panels.strip():
-        return [check_paintable(story, index) for index in panel_selection(story, panels)]
-    return [i for i in told(story) if repaint or story.panels[i].image is None]
+def chosen(story: Story, repaint: bool, panels: str) -> tuple[list[int], str]:
+    """Indices of the panels to paint, and a sentence on what was asked for and is left out."""
+    if not panels.strip():
+        return [i for i in told(story) if repaint or story.panels[i].image is None], ""
+    there, note = panels_there(story, panels)
+    given = openings(story, there)
+    left = [i for i in there if i not in given]
+    if given:
+        note = f"{note} Panel {given[0]} is an opening: its picture was given.".strip()
+    if not left:
+        raise SeedStoryError(
+            f"None of the panels {panels.strip()[:40]!r} can be painted: story {story.run!r} has "
+            f"told panels up to {len(story) - 1}. {note}"
+        )
+    return [check_paintable(story, index) for index in left], note
 
 
 def pictures_of(story: Story) -> Tensor:
@@ -218,7 +253,7 @@ def paint(
         for index, seed, picture in zip(some, seeds, pictures, strict=True):
             story = repainted(story, index, picture, {**note, "seed": seed})
             yield story
-        reporter.next_stage()
+        reporter.next_stage(story.panels[some[-1]].image)
 
 
 def _together(

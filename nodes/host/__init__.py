@@ -17,6 +17,7 @@ from .carrying import (
 from .conditioning import patch_model, to_conditioning
 from .controlnet import controlnet_choices, find_controlnet, load_controlnet
 from .display import saved_panels, text_ui
+from .fitting import check_changed, check_model, check_vae
 from .folders import (
     find_story,
     fonts_folder,
@@ -54,6 +55,8 @@ from .sampling import (
     BY_ITSELF,
     ReferenceNoise,
     SamplerSettings,
+    check_sigmas,
+    check_size,
     largest_sigma,
     paint_one,
     paint_some,
@@ -84,6 +87,11 @@ __all__ = [
     "carrier",
     "carrier_choices",
     "characters_folder",
+    "check_changed",
+    "check_model",
+    "check_sigmas",
+    "check_size",
+    "check_vae",
     "comfy_host",
     "controlnet_choices",
     "empty_latent",

@@ -11,9 +11,8 @@ from torch import Tensor
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.types import Cond, Conditioning
 from ...seedstory_core.world import World
+from .fitting import MARK, PREFIX, check_model, painter_name
 
-PREFIX = "diffusion_model."
-SDXL_CONTEXT = 2048
 MAX_NAMED_KEYS = 5
 
 
@@ -57,7 +56,7 @@ def patch_model(model: Any, patch: Mapping[str, Tensor], world: World) -> Any:
     import comfy.utils
 
     config = model.model.model_config.unet_config
-    _check_base(config, world)
+    check_model(model, world)
     names = comfy.utils.unet_to_diffusers(config)
     targets = {key: PREFIX + names[key] for key in patch if key in names}
     clone = model.clone()
@@ -66,20 +65,9 @@ def patch_model(model: Any, patch: Mapping[str, Tensor], world: World) -> Any:
         weight = patch[key]
         entry = (1.0, ("set", (weight,)), 1.0, None, None)
         clone.patches[target] = [entry, *clone.patches.get(target, ())]
+    clone.set_attachments(MARK, world.ref.digest)
     clone.patches_uuid = uuid.uuid4()  # tells ComfyUI that loaded weights are out of date
     return clone
-
-
-def _check_base(config: Mapping[str, Any], world: World) -> None:
-    """The cross-attention width tells an SDXL-like base from all others."""
-    painter = world.painter or {}
-    expected = painter.get("unet", {}).get("cross_attention_dim", SDXL_CONTEXT)
-    got = config.get("context_dim")
-    if got != expected:
-        raise SeedStoryError(
-            f"World {world.name!r} needs {_base_name(world)} whose prompts have {expected} "
-            f"channels; this MODEL has {got}. Connect the right base model."
-        )
 
 
 def _check_patch(
@@ -94,7 +82,7 @@ def _check_patch(
     ]
     if wrong:
         raise SeedStoryError(
-            f"World {world.name!r} changes {len(patch)} weights of {_base_name(world)}, but this "
+            f"World {world.name!r} changes {len(patch)} weights of {painter_name(world)}, but this "
             f"MODEL lacks {len(wrong)} of them or has them in other shapes: {_some(wrong)}. "
             "Connect the right base model."
         )
@@ -103,10 +91,6 @@ def _check_patch(
 def _fits(own: Tensor | None, weight: Tensor) -> bool:
     """Same shape; packed quantised weights of the base are shorter and taken on trust."""
     return own is not None and (own.shape == weight.shape or not own.is_floating_point())
-
-
-def _base_name(world: World) -> str:
-    return "its own painter (Load World Painter)" if world.painter else "an SDXL base model"
 
 
 def _some(keys: Sequence[str]) -> str:

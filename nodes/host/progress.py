@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
+from torch import Tensor
+
+MAX_SIDE = 512  # of a picture that is shown while a node works, as ComfyUI's own previews
 #: Received by web/told_text.js.
 TEXT_EVENT = "seedstory.text"
 
@@ -55,10 +59,11 @@ class Reporter:
         done = self._stage * total + min(done, total)
         self._bar.update_absolute(done, self._stages * total, picture)
 
-    def next_stage(self) -> None:
-        """The current stage is done."""
+    def next_stage(self, picture: Tensor | None = None) -> None:
+        """The current stage is done; ``picture``, uint8 [H, W, 3], is shown as what it made."""
         self._stage += 1
-        self._bar.update_absolute(self._stage, self._stages)
+        shown = None if picture is None else ("PNG", Image.fromarray(picture.numpy()), MAX_SIDE)
+        self._bar.update_absolute(self._stage, self._stages, shown)
 
 
 def _send_text(text: str) -> None:

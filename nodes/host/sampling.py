@@ -190,8 +190,7 @@ def _sigmas(model: Any, settings: SamplerSettings) -> Tensor:
     import comfy.samplers
 
     if settings.sigmas is not None:
-        if settings.sigmas.numel() < 2:
-            raise SeedStoryError("The connected SIGMAS hold no step: expected at least 2 values.")
+        check_sigmas(settings.sigmas)
         return settings.sigmas
     return comfy.samplers.KSampler(
         model,
@@ -204,15 +203,28 @@ def _sigmas(model: Any, settings: SamplerSettings) -> Tensor:
     ).sigmas
 
 
-def _empty_latent(model: Any, vae: Any, size: tuple[int, int], count: int) -> Tensor:
-    import comfy.model_management as management
+def check_sigmas(sigmas: Tensor | None) -> None:
+    """Connected noise levels make at least one step."""
+    if sigmas is not None and sigmas.numel() < 2:
+        raise SeedStoryError("The connected SIGMAS hold no step: expected at least 2 values.")
 
+
+def check_size(vae: Any, size: tuple[int, int]) -> None:
+    """``size`` = (width, height) in pixels is one that a VAE can decode."""
     factor = int(vae.spacial_compression_decode())
     width, height = size
     if width % factor or height % factor or min(size) < factor:
         raise SeedStoryError(
             f"Width and height must be multiples of {factor} for this VAE, got {width} x {height}."
         )
+
+
+def _empty_latent(model: Any, vae: Any, size: tuple[int, int], count: int) -> Tensor:
+    import comfy.model_management as management
+
+    check_size(vae, size)
+    factor = int(vae.spacial_compression_decode())
+    width, height = size
     channels = model.get_model_object("latent_format").latent_channels
     shape = (count, channels, height // factor, width // factor)
     return torch.zeros(shape, device=management.intermediate_device())

@@ -23,7 +23,7 @@ from .retelling import (
     reroll_text,
     retell,
 )
-from .selection import panel_order, panel_selection
+from .selection import check_panels, panel_order, panel_selection, panels_there
 from .takes import RULES, Takes, best_of
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "best_of",
     "branch",
     "check_paintable",
+    "check_panels",
     "edit_caption",
     "edits_of",
     "insert",
@@ -44,6 +45,7 @@ __all__ = [
     "join",
     "panel_order",
     "panel_selection",
+    "panels_there",
     "remove",
     "reorder",
     "repaint",

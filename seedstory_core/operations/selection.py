@@ -10,6 +10,7 @@ from ..types import Story
 
 MAX_TEXT = 20_000  # letters; numbers of a thousand panels take about 5,000
 ALL = "all"
+MOST_NAMED = 5
 _PART = re.compile(r"(-?\d{1,9})(?:\s*-\s*(-?\d{1,9}))?")
 
 
@@ -41,10 +42,61 @@ def panel_order(story: Story, text: str) -> tuple[int, ...]:
     return tuple(_numbers(story, text))
 
 
+def panels_there(story: Story, text: str) -> tuple[tuple[int, ...], str]:
+    """As `panel_selection`, but what the story does not have is left out.
+
+    Returns:
+        The indices, which may be none, and a sentence on what is left out, or "".
+    """
+    if text.strip().lower() == ALL:
+        return panel_selection(story, text), ""
+    found: list[int] = []
+    missing: list[str] = []
+    for first, last in _ranges(text):
+        ends = [n + len(story) if n < 0 else n for n in (first, last)]
+        low, high = max(min(ends), 0), min(max(ends), len(story) - 1)
+        inside = range(low, high + 1)
+        found.extend(inside if ends[0] <= ends[1] else reversed(inside))
+        _check_many(found)
+        if len(inside) <= abs(ends[1] - ends[0]):
+            missing.append(f"{first}" if first == last else f"{first}-{last}")
+    if not missing:
+        return tuple(dict.fromkeys(found)), ""
+    named = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
+    left = f"The story has panels 0 to {len(story) - 1}; of {named}, what is not there is left out."
+    return tuple(dict.fromkeys(found)), left
+
+
+def check_panels(text: str) -> None:
+    """What can be said of ``text`` without the story.
+
+    Raises:
+        SeedStoryError: something in it is no number and no range.
+    """
+    if text.strip().lower() != ALL:
+        _ranges(text)
+
+
 def _numbers(story: Story, text: str) -> list[int]:
+    found: list[int] = []
+    for one, other in _ranges(text):
+        first, last = check_index(story, one), check_index(story, other)
+        step = 1 if first <= last else -1
+        found.extend(range(first, last + step, step))
+        _check_many(found)
+    return found
+
+
+def _check_many(found: list[int]) -> None:
+    if len(found) > MAX_TEXT:
+        raise SeedStoryError(f"More than {MAX_TEXT} panels are named. Name each once.")
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    """First and last number of each part, as written."""
     if len(text) > MAX_TEXT:
         raise SeedStoryError(f"Panels are named in at most {MAX_TEXT} letters, got {len(text)}.")
-    found: list[int] = []
+    found: list[tuple[int, int]] = []
     joined = re.sub(r"(\d)\s*-\s*(\d)", r"\1-\2", text)
     for part in re.split(r"[\s,;]+", joined.strip()):
         if not part:
@@ -52,13 +104,8 @@ def _numbers(story: Story, text: str) -> list[int]:
         match = _PART.fullmatch(part)
         if match is None:
             raise SeedStoryError(
-                f"{part[:40]!r} names no panel. Write numbers from 0 to {len(story) - 1} and "
-                "ranges, as in '2, 4-6'."
+                f"{part[:40]!r} names no panel. Write numbers, 0 for the opening and -1 for the "
+                "newest, and ranges, as in '2, 4-6'."
             )
-        first = check_index(story, int(match[1]))
-        last = first if match[2] is None else check_index(story, int(match[2]))
-        step = 1 if first <= last else -1
-        found.extend(range(first, last + step, step))
-        if len(found) > MAX_TEXT:
-            raise SeedStoryError(f"More than {MAX_TEXT} panels are named. Name each once.")
+        found.append((int(match[1]), int(match[1] if match[2] is None else match[2])))
     return found

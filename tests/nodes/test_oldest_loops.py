@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.comfy_places import ROOT, find_oldest_comfy, oldest_python
 
-SAME = ("test_loop.py", "test_loop_caches.py")
+SAME = ("test_loop.py", "test_loop_caches.py", "test_early.py")
 
 
 @pytest.mark.slow  # a second ComfyUI in a second process: half a minute

@@ -9,15 +9,19 @@ from time import process_time
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.operations import (
     branch,
+    check_panels,
     edits_of,
     insert,
     join,
     panel_order,
     panel_selection,
+    panels_there,
     remove,
     reorder,
     rewind,
@@ -213,6 +217,44 @@ def test_panels_are_named_as_people_write_them(text: str, wanted: tuple[int, ...
 def test_what_names_no_panel_is_said(text: str, message: str) -> None:
     with pytest.raises(SeedStoryError, match=message):
         panel_selection(line(6), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "left"),
+    [("2, 4-5", (2, 4, 5), ""), ("4-9", (4, 5), "4-9"), ("9-4", (5, 4), "9-4"), ("9", (), "9"),
+     ("-9--5, 1", (0, 1), "-9--5"), ("1-999999999", (1, 2, 3, 4, 5), "1-999999999"),
+     ("all", (1, 2, 3, 4, 5), ""), ("-2--1", (4, 5), ""), ("7, 8, 6-7", (), "7, 8, 6-7")],
+)  # fmt: skip
+def test_panels_that_are_not_there_are_left_out(
+    text: str, wanted: tuple[int, ...], left: str
+) -> None:
+    there, note = panels_there(line(6), text)
+    assert there == wanted
+    assert (f"of {left}, what is not there is left out" in note) if left else note == ""
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=4))
+def test_what_is_there_is_what_a_strict_reading_gives(parts: list[tuple[int, int]]) -> None:
+    story = line(5)
+    text = ", ".join(f"{first}-{last}" for first, last in parts)
+    there, note = panels_there(story, text)
+    assert set(there) <= set(range(5)) and len(set(there)) == len(there)
+    if note:
+        with pytest.raises(SeedStoryError, match="was asked for"):
+            panel_selection(story, text)
+    else:
+        assert there == panel_selection(story, text)
+
+
+@pytest.mark.parametrize("text", ["two", "1-", "1,,x", "1" * 30_000, "--1"])
+def test_what_is_no_number_is_said_without_the_story(text: str) -> None:
+    with pytest.raises(SeedStoryError, match="names no panel|at most"):
+        check_panels(text)
+
+
+def test_naming_panels_again_and_again_is_bounded() -> None:
+    with pytest.raises(SeedStoryError, match="More than"):
+        panels_there(line(1000), ", ".join(["1-999"] * 2000))
 
 
 def test_an_order_may_name_a_panel_twice_for_reorder_to_say() -> None:
