@@ -11,7 +11,7 @@ from torch import Tensor
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.types import Cond, Conditioning
 from ...seedstory_core.world import World
-from .fitting import MARK, PREFIX, check_model, painter_name
+from .fitting import MARK, PREFIX, check_model, mark_of, painter_name
 
 MAX_NAMED_KEYS = 5
 
@@ -65,7 +65,7 @@ def patch_model(model: Any, patch: Mapping[str, Tensor], world: World) -> Any:
         weight = patch[key]
         entry = (1.0, ("set", (weight,)), 1.0, None, None)
         clone.patches[target] = [entry, *clone.patches.get(target, ())]
-    clone.set_attachments(MARK, world.ref.digest)
+    clone.set_attachments(MARK, mark_of(world))
     clone.patches_uuid = uuid.uuid4()  # tells ComfyUI that loaded weights are out of date
     return clone
 

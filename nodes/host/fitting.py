@@ -81,7 +81,7 @@ def check_changed(model: Any, world: World, engine: Engine) -> None:
     Raises:
         SeedStoryError: Apply De-tokenizer is missing, or was given another world.
     """
-    if world.painter is not None or model.get_attachment(MARK) == world.ref.digest:
+    if world.painter is not None or model.get_attachment(MARK) == mark_of(world):
         return
     if model.get_attachment(MARK) is None and _holds(model, engine.unet_patch()):
         return
@@ -89,6 +89,11 @@ def check_changed(model: Any, world: World, engine: Engine) -> None:
         f"This MODEL lacks the weights that world {world.name!r} changes. Put Apply De-tokenizer, "
         "with the same world's DETOKENIZER, behind the checkpoint."
     )
+
+
+def mark_of(world: World) -> tuple[str, ...]:
+    """What tells a world's weights from another's: the hashes recorded of all its files."""
+    return tuple(sorted(entry.sha256 for entry in world.files.values()))
 
 
 def _holds(model: Any, patch: Mapping[str, Tensor]) -> bool:
