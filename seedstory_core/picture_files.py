@@ -32,7 +32,7 @@ PNG_ONLY = ("PNG",)
 MAX_PIXELS = 128_000_000  # 8000 x 8000 is 64 million; more than this is a mistake or a bomb
 MAX_SIDE = 1 << 16  # pixels; rows are converted one by one at least
 MAX_FILE = 512 << 20  # bytes
-STRIP = 1 << 20  # pixels converted at once, which bounds the memory of copies
+STRIP = 1 << 18  # pixels converted at once, which bounds the memory of copies
 #: WebP's decoder holds the picture three times with alpha before Pillow has it once: more than
 #: twice what the others take, so that its largest picture is smaller.
 MAX_WEBP = 36_000_000  # pixels

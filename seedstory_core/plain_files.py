@@ -119,11 +119,10 @@ def open_plain(path: Path) -> IO[bytes] | None:
         if path.is_dir():  # which Windows refuses to open
             return None
         raise SeedStoryError(f"{_short(str(path))} cannot be read ({error}).") from error
-    file = os.fdopen(handle, "rb")
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
-        return file
-    file.close()
+        return os.fdopen(handle, "rb")
+    os.close(handle)
     if stat.S_ISDIR(mode):
         return None
     raise SeedStoryError(f"{path} is no plain file, but a pipe or a device; refusing it.")

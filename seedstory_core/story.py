@@ -178,13 +178,13 @@ def check_features(features: Mapping[str, Tensor], what: str) -> None:
     for space, tensor in features.items():
         if not tensor.numel() or not 1 <= tensor.ndim <= 4:
             raise SeedStoryError(
-                f"The {space!r} features of {what} have the shape {list(tensor.shape)}; expected "
-                "[tokens, width] with at least one element."
+                f"The {space!r:.80} features of {what} have the shape "
+                f"{list(tensor.shape)!r:.80}; expected [tokens, width] with at least one element."
             )
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise SeedStoryError(
-                f"The {space!r} features of {what} hold NaN or infinite numbers. They were made "
-                "with damaged weights or too little precision: check the world with "
+                f"The {space!r:.80} features of {what} hold NaN or infinite numbers. They were "
+                "made with damaged weights or too little precision: check the world with "
                 "python -m seedstory_core doctor, or tell with fp32 or bf16."
             )
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .errors import SeedStoryError
-from .files import atomic_batch, atomic_write_bytes, atomic_write_json
+from .files import atomic_batch, atomic_write_bytes
 from .locks import folder_lock
 from .picture_files import MAX_FILE
 from .plain_files import RESERVED, free_path, read_plain
@@ -37,7 +37,7 @@ from .story_reader import (
     panel_entries,
     read_manifest,
 )
-from .story_writer import save_parts
+from .story_writer import manifest_bytes_of, save_parts
 from .types import Panel, Story
 
 __all__ = ["divergence", "find_stories", "keep", "load_story", "safe_name", "save_story"]
@@ -142,7 +142,7 @@ def _save(folder: Path, story: Story) -> None:
     with atomic_batch() as write:
         data = save_parts(story, FolderSink(folder, write), known, before)
     if data != known:
-        atomic_write_json(free_path(folder, MANIFEST), data)
+        atomic_write_bytes(free_path(folder, MANIFEST), manifest_bytes_of(data))
 
 
 class FolderSink:
@@ -164,5 +164,6 @@ class FolderSink:
         data = read_plain(self.folder, str(before["image"]), MAX_FILE)
         if data is not None:
             atomic_write_bytes(free_path(self.folder, name), data)
-        paint = dict(before.get("provenance") or {}).get("paint")
+        made = before.get("provenance")
+        paint = made.get("paint") if isinstance(made, dict) else None
         return {"image": name, "image_sha256": before.get("image_sha256"), "paint": paint}

@@ -13,6 +13,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from .errors import SeedStoryError
+from .files import json_bytes
 from .images import encode_png
 from .story import feature_digests, pixel_digest
 from .story_reader import FORMAT, MAX_PANELS, VERSION, WORKFLOW, WORKFLOWS
@@ -46,7 +47,7 @@ def save_parts(
     if len(story) > MAX_PANELS:
         raise SeedStoryError(f"A story has at most {MAX_PANELS} panels, this one {len(story)}.")
     known = known or {}
-    workflows = _Workflows(known.get(WORKFLOWS, {}))
+    workflows = _Workflows(_object(known.get(WORKFLOWS)))
     entries = [
         _save_panel(sink, index, panel, before[index] if index < len(before) else {}, workflows)
         for index, panel in enumerate(story.panels)
@@ -59,7 +60,7 @@ def save_parts(
         "engine": story.engine,
         "world": {"name": story.world.name, "digest": story.world.digest},
         "closing": known.get("closing") if further else story.closing,
-        "characters": _save_characters(sink, story.characters, known.get("characters", [])),
+        "characters": _save_characters(sink, story.characters, known.get("characters")),
         "panels": [*entries, *further],
     }
     used = workflows.used(data["panels"])
@@ -85,7 +86,7 @@ class _Workflows:
 
     def used(self, panels: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
         """Those that a panel still names, in the order of the panels."""
-        marks = [dict(entry.get("provenance") or {}).get(WORKFLOW) for entry in panels]
+        marks = [_object(entry.get("provenance")).get(WORKFLOW) for entry in panels]
         named = dict.fromkeys(mark for mark in marks if isinstance(mark, str))
         return {mark: self._known[mark] for mark in named if mark in self._known}
 
@@ -115,10 +116,31 @@ def _save_panel(
             entry["provenance"] = before.get("provenance", {})
     elif (digest := pixel_digest(panel.image)) != entry.get("image_sha256"):
         if entry["image"]:
-            entry["earlier"] = [*entry.get("earlier", []), sink.set_aside(index, before)]
+            earlier = entry.get("earlier")
+            kept = earlier if isinstance(earlier, list) else []
+            entry["earlier"] = [*kept, sink.set_aside(index, before)]
         entry |= {"image": f"panels/{index:03d}.png", "image_sha256": digest}
         sink.write(entry["image"], encode_png(panel.image))
     return entry
+
+
+def manifest_bytes_of(data: Mapping[str, Any]) -> bytes:
+    """The bytes of ``story.json``.
+
+    Raises:
+        SeedStoryError: it holds what JSON cannot: NaN or infinite numbers, objects of a program.
+    """
+    try:
+        return json_bytes(data)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SeedStoryError(
+            f"The story cannot be written as JSON ({error}); look at its provenance and workflow."
+        ) from error
+
+
+def _object(value: object) -> dict[str, Any]:
+    """``value`` if it is an object of JSON; a manifest that was there may be another's."""
+    return value if isinstance(value, dict) else {}
 
 
 def _provenance(panel: Panel, workflows: _Workflows) -> dict[str, Json]:
@@ -135,12 +157,13 @@ def _features_bytes(features: Mapping[str, Tensor]) -> bytes:
 
 
 def _save_characters(
-    sink: Sink, characters: Sequence[Character], before: Sequence[Mapping[str, Any]]
+    sink: Sink, characters: Sequence[Character], before: object
 ) -> list[dict[str, Any]]:
     """Equal uids of panel 0 mean equal names, phrases and pictures; only features can be new."""
     entries = []
     for number, who in enumerate(characters):
-        known = before[number] if number < len(before) else {}
+        listed = before if isinstance(before, list) else []
+        known = _object(listed[number]) if number < len(listed) else {}
         pictures = [f"characters/{number:02d}-{i}.png" for i in range(len(who.images))]
         spaces, features = sorted(who.features), f"characters/{number:02d}.safetensors"
         if known.get("images") != pictures:

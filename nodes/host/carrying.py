@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,8 +98,11 @@ def carrier_choices() -> list[str]:
     """Files in the input folder that can be or carry a story, newest first; never an empty list."""
     root = Path(folder_paths.get_input_directory())
     found = [p for p in root.iterdir() if p.suffix.lower() in ENDINGS] if root.is_dir() else []
-    newest = sorted((p for p in found if p.is_file()), key=lambda p: -p.stat().st_mtime_ns)
-    return [path.name for path in newest] or [NO_FILE]
+    times = {}
+    for path in filter(os.path.isfile, found):
+        with contextlib.suppress(OSError):  # it may go at any time
+            times[path.name] = -path.stat().st_mtime_ns
+    return sorted(times, key=lambda name: times[name]) or [NO_FILE]
 
 
 def carrier(name: str) -> Path:
@@ -110,9 +115,15 @@ def carrier(name: str) -> Path:
         raise SeedStoryError("Choose a story file: drop one on the node, or use its button.")
     bare, root = folder_paths.annotated_filepath(name)
     root = Path(root or folder_paths.get_input_directory()).resolve()
-    path = (root / bare).resolve()
+    try:
+        path = (root / bare).resolve()
+        os.lstat(path)
+    except (OSError, ValueError, RuntimeError) as error:  # no name of a file, or links in a circle
+        raise SeedStoryError(
+            f"There is no file {name!r:.200} in {root}. Upload it, or copy it there and press R."
+        ) from error
     if not path.is_relative_to(root) or not path.is_file():
         raise SeedStoryError(
-            f"There is no file {name!r} in {root}. Upload it, or copy it there and press R."
+            f"There is no file {name!r:.200} in {root}. Upload it, or copy it there and press R."
         )
     return path

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from .keeping import messages
-from .trees import kept_tree
+from .shelf import Shelf
 
 STORIES = "/seedstory/stories"
 MISSED = "/seedstory/kept"
@@ -25,11 +25,13 @@ def add_routes(routes: Any) -> None:
     """``routes``: aiohttp's table. GET only, and only story folders are read."""
     from aiohttp import web
 
+    shelf = Shelf()  # lives as long as the routes that ask it
+
     @routes.get(STORIES)
     async def stories(request: Any) -> Any:
-        """``?folder=a&folder=b`` -> their tree, see `trees`."""
+        """``?folder=a&folder=b`` -> their tree, see `shelf`."""
         names = request.query.getall("folder", [])
-        return web.json_response(await asyncio.to_thread(kept_tree, names))
+        return web.json_response(await asyncio.to_thread(shelf.tree, names))
 
     @routes.get(MISSED)
     async def missed(request: Any) -> Any:

@@ -62,13 +62,24 @@ def embed_in_png(png: bytes, story: bytes | None, text: Mapping[str, Json] | Non
     chunks = _chunks(io.BytesIO(png), "the PNG")
     kept = [(kind, data) for kind, data in chunks if kind != CHUNK_TYPE]
     texts = [
-        (b"tEXt", key.encode("latin-1") + b"\0" + json.dumps(value).encode())
+        (b"tEXt", _keyword(key) + b"\0" + json.dumps(value).encode())
         for key, value in (text or {}).items()
     ]
     own = [] if story is None else [(CHUNK_TYPE, story)]
     # texts before the pixels, where every reader looks; the story last, where none stumbles on it
     parts = [kept[0], *texts, *kept[1:-1], *own, kept[-1]]
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in parts)
+
+
+def _keyword(key: str) -> bytes:
+    """What a PNG can call a text."""
+    word = key.encode("latin-1", errors="ignore")
+    if word.decode("latin-1") != key or not 1 <= len(word) <= 79 or b"\0" in word:
+        raise SeedStoryError(
+            f"A PNG cannot keep a text under the name {key!r:.90}: expected 1 to 79 Latin letters. "
+            "Give it another name."
+        )
+    return word
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -10,12 +10,12 @@ from typing import Any
 
 from ..errors import SeedStoryError
 from ..feature_files import MAX_FEATURES
-from ..files import atomic_path, json_bytes
+from ..files import atomic_path
 from ..locks import LOCK, check_lock, folder_lock
 from ..picture_files import MAX_FILE
 from ..plain_files import is_plain, name_fault, plain_size, read_plain
 from ..story_reader import MANIFEST, manifest_bytes, panel_entries, parse_manifest
-from ..story_writer import save_parts
+from ..story_writer import manifest_bytes_of, save_parts
 from ..strict_json import shown
 from ..types import Story
 from .archive import ArchiveWriter
@@ -60,7 +60,7 @@ def save_story_file(story: Story, path: Path) -> Path:
 
 def _write(story: Story, archive: ArchiveWriter) -> None:
     data = save_parts(story, _ArchiveSink(archive))
-    archive.add(MANIFEST, json_bytes(data))
+    archive.add(MANIFEST, manifest_bytes_of(data))
 
 
 def pack_folder(folder: Path, path: Path) -> Path:

@@ -45,8 +45,8 @@ class ArchiveSource:
         data = self.archive.read(relative, most)
         if data is None:
             raise SeedStoryError(
-                f"The {what}, {relative!r}, is missing in {self.archive.where}. Get another copy "
-                "of the file, or pack the story folder again."
+                f"The {what}, {relative!r:.200}, is missing in {self.archive.where}. Get another "
+                "copy of the file, or pack the story folder again."
             )
         return data
 

@@ -135,7 +135,7 @@ def test_the_tree_from_disk_is_the_tree_from_the_edge(
     for one in (story, other):
         pack.seedstory_core.story_store.keep(output, one)
     shown = pack.nodes.host.story_tree([story, other])
-    kept = pack.nodes.host.trees.kept_tree([branch["folder"] for branch in shown["branches"]])
+    kept = pack.nodes.host.shelf.Shelf().tree([branch["folder"] for branch in shown["branches"]])
     plain = [{**panel, "image": None} for panel in shown["panels"]]
     assert [{**panel, "image": None} for panel in kept["panels"]] == plain
     assert kept["branches"] == shown["branches"]
@@ -146,7 +146,7 @@ def test_the_tree_from_disk_is_the_tree_from_the_edge(
 def test_folders_of_strangers_and_tricks_are_left_out(
     pack: ModuleType, story: Any, output: Path
 ) -> None:
-    kept = pack.nodes.host.trees.kept_tree
+    kept = pack.nodes.host.shelf.Shelf().tree
     folder = pack.seedstory_core.story_store.keep(output, story)
     assert kept(["..", "../..", str(folder), "", "nobody"]) == {"panels": [], "branches": []}
     manifest = json.loads((folder / "story.json").read_text())
