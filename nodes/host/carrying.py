@@ -84,7 +84,10 @@ def _new_file(prefix: str, ending: str, data: bytes) -> tuple[Path, str]:
     """
     root = folder_paths.get_output_directory()
     with disk_guard(Path(root)):
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
+        try:
+            folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
+        except ValueError as error:  # NUL, or half a letter
+            raise SeedStoryError(f"{prefix!r:.200} is no name of a file ({error}).") from error
     numbers = range(counter, counter + MAX_TRIES)
     path = atomic_write_new((Path(folder, f"{name}_{n:05}_{ending}") for n in numbers), data)
     if path is None:

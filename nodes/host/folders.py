@@ -10,6 +10,7 @@ import folder_paths
 
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.files import atomic_folder
+from ...seedstory_core.story_reader import find_stories
 from ...seedstory_core.world import World, find_worlds, load_world
 
 KEY = "seedstory"
@@ -84,9 +85,7 @@ def stories_folder() -> Path:
 
 def _runs() -> list[Path]:
     """Story folders, newest first."""
-    root = stories_folder()
-    found = [f for f in root.iterdir() if (f / "story.json").is_file()] if root.is_dir() else []
-    return sorted(found, key=lambda f: (f / "story.json").stat().st_mtime, reverse=True)
+    return list(find_stories(stories_folder()).values())
 
 
 def story_choices() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import struct
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from support import source
 from support.measured import Cost, cost, linux
 
 from seedstory_core.errors import SeedStoryError
@@ -307,6 +309,16 @@ def test_headers_without_end_are_damaged() -> None:
     for data in (b"\xff\xd8\xff", b"GIF89a", b"II*\0\x08", b"\x89PNG\r\n\x1a\n" + bytes(3)):
         with pytest.raises(Damaged):
             bare(io.BytesIO(data))
+
+
+def test_pictures_are_opened_in_one_place_which_names_formats() -> None:
+    """No decoder of Pillow's other formats is reached from anywhere in the library."""
+    places = []
+    for path in source.modules("seedstory_core/", "nodes/"):
+        for node in ast.walk(source.parsed(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                places.append((path, [word.arg for word in node.keywords]))
+    assert places == [("seedstory_core/picture_files.py", ["formats"])]
 
 
 def test_the_cost_of_a_call_is_seen() -> None:
