@@ -52,6 +52,6 @@ def features_of(data: bytes, where: str, what: str) -> dict[str, Tensor]:
     try:
         features = safetensors_of(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise SeedStoryError(f"{where} is damaged ({error}). {remedy}") from error
+        raise SeedStoryError(f"{where} is damaged ({error!s:.300}). {remedy}") from error
     check_features(features, f"{what} in {where}")
     return features

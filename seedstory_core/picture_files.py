@@ -124,7 +124,7 @@ def _decode(file: IO[bytes], source: str, formats: Sequence[str]) -> Tensor:
         ) from error
     except _BROKEN as error:
         raise SeedStoryError(
-            f"{source} is not a picture that can be read, or is damaged ({_words(error)}). "
+            f"{source} is not a picture that can be read, or is damaged ({_words(error):.300}). "
             f"Expected a whole {_listed(formats)} file."
         ) from error
     return torch.from_numpy(np.ascontiguousarray(turn(pixels)) if turn else pixels)

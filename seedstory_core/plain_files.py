@@ -118,7 +118,7 @@ def open_plain(path: Path) -> IO[bytes] | None:
     except (OSError, ValueError) as error:
         if path.is_dir():  # which Windows refuses to open
             return None
-        raise SeedStoryError(f"{_short(str(path))} cannot be read ({error}).") from error
+        raise SeedStoryError(f"{_short(str(path))} cannot be read ({error!s:.300}).") from error
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")
@@ -139,7 +139,7 @@ def open_chosen(path: Path) -> IO[bytes]:
     try:
         return open(path, "rb")
     except (OSError, ValueError) as error:
-        raise SeedStoryError(f"{path} cannot be read ({error}).") from error
+        raise SeedStoryError(f"{path} cannot be read ({error!s:.300}).") from error
 
 
 def read_plain(folder: Path, relative: str, most: int) -> bytes | None:
@@ -158,7 +158,7 @@ def read_plain(folder: Path, relative: str, most: int) -> bytes | None:
             size = os.fstat(file.fileno()).st_size
             data = file.read(most + 1) if size <= most else b""
         except OSError as error:
-            raise SeedStoryError(f"{path} cannot be read ({error}).") from error
+            raise SeedStoryError(f"{path} cannot be read ({error!s:.300}).") from error
     if max(size, len(data)) > most:
         raise SeedStoryError(f"{path} is larger than {human(most)}; it is not read.")
     return data

@@ -150,7 +150,7 @@ def story_of(data: Mapping[str, Any], source: Source) -> Story:
         return replace(story, panels=tuple(panels))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise SeedStoryError(
-            f"{source.where} lacks or misshapes a field ({error}). Restore the file from a "
+            f"{source.where} lacks or misshapes a field ({error!s:.300}). Restore the file from a "
             "copy, or tell the story anew."
         ) from error
 

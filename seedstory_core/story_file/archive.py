@@ -129,8 +129,8 @@ class Archive:
             contents.limit = None
         except _BROKEN as error:
             raise SeedStoryError(
-                f"{where} is no story file, or is cut short or damaged ({error}). Copy or download "
-                "it again; expected a zip that ends with its table of contents."
+                f"{where} is no story file, or is cut short or damaged ({error!s:.300}). Copy or "
+                "download it again; expected a zip that ends with its table of contents."
             ) from error
         self._members: dict[str, zipfile.ZipInfo] = {}
         self._check(size)
@@ -206,8 +206,8 @@ class Archive:
                 data = file.read(most + 1)  # what is read counts, not what the member says
         except _BROKEN as error:
             raise SeedStoryError(
-                f"{self.where} is damaged at its member {name!r} ({error}). Copy or download it "
-                "again."
+                f"{self.where} is damaged at its member {name!r} ({error!s:.300}). Copy or "
+                "download it again."
             ) from error
         if len(data) > most:
             raise self._refused(f"its member {name!r} is larger than it says")

@@ -152,7 +152,7 @@ def _from_page(file: IO[bytes], path: Path) -> bytes | None:
     try:
         return base64.b64decode(packed.translate(None, _BLANKS), validate=True)
     except ValueError as error:
-        raise SeedStoryError(f"The story inside {path} is damaged ({error}).") from error
+        raise SeedStoryError(f"The story inside {path} is damaged ({error!s:.300}).") from error
 
 
 def read_embedded(path: Path) -> Story | None:
