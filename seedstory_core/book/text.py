@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from PIL import ImageDraw, features
 
@@ -52,10 +52,12 @@ class Setter:
 
     def runs(self, line: str) -> list[tuple[Face, str]]:
         """Visible ``line`` cut where the font changes; spaces and marks go with what precedes."""
+        faces = {self.faces.get(char) for char in set(line) if not _joins(char)}
+        if len(faces) == 1 and not _joins(line[0]) and (alone := next(iter(faces))) is not None:
+            return [(alone, line)]  # as most lines are
         known: list[tuple[Face, str]] = []
         for char in line:
-            joins = char.isspace() or unicodedata.combining(char)
-            face = known[-1][0] if joins and known else self.faces.get(char)
+            face = known[-1][0] if known and _joins(char) else self.faces.get(char)
             known.append((face or next(iter(self.faces.values())), char))
         grouped = groupby(known, key=lambda item: item[0])
         runs = [(face, "".join(char for _, char in items)) for face, items in grouped]
@@ -76,17 +78,37 @@ class Setter:
     def wrap(self, text: str, width: float, most: int) -> list[str]:
         """``text`` in at most ``most`` lines within ``width``; a cut text ends in an ellipsis."""
         lines: list[str] = []
-        for paragraph in text.split("\n"):
-            for line in _fill(list(units(paragraph)), width, self.width):
+        for paragraph in _paragraphs(text):
+            for line in _fill(units(paragraph), width, self.width):
                 if len(lines) == most:
                     return [*lines[:-1], self._cut(lines[-1], width)]
                 lines.append(line)
         return lines
 
     def _cut(self, line: str, width: float) -> str:
-        while line and self.width(line + ELLIPSIS) > width:
-            line = line[:-1]
-        return line.rstrip() + ELLIPSIS
+        fitting = most_that(lambda n: n <= len(line) and self.width(line[:n] + ELLIPSIS) <= width)
+        return line[:fitting].rstrip() + ELLIPSIS
+
+
+def most_that(fits: Callable[[int], bool]) -> int:
+    """The largest number that fits, if all smaller ones do; 0 where not even 1 does.
+
+    Asks for few numbers, and for none much larger than the answer: so measuring beginnings of a
+    text costs little more than measuring the longest of them.
+    """
+    low, step = 0, 1
+    while fits(low + step):
+        low, step = low + step, 2 * step
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _joins(char: str) -> bool:
+    """Whether ``char`` stands with the letter before it, in whatever font that is."""
+    return char.isspace() or unicodedata.combining(char) > 0
 
 
 def right_to_left(text: str) -> bool:
@@ -128,26 +150,62 @@ def _wide(char: str) -> bool:
     return wide and not unicodedata.name(char, "").startswith("HANGUL")
 
 
-def _fill(pieces: list[str], width: float, measure: Callable[[str], float]) -> Iterator[str]:
+def _paragraphs(text: str) -> Iterator[str]:
+    """``text`` cut at its line breaks, one piece after the other."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
+
+
+def _fill(pieces: Iterator[str], width: float, measure: Callable[[str], float]) -> Iterator[str]:
     """Lines filled with as many pieces as fit; pieces wider than a line are broken by letters."""
+    ahead: list[str] = []  # pieces that were looked at and are on no line yet
     line = ""
-    for piece in pieces:
-        if line and measure((line + piece).rstrip()) > width:
+
+    def fits(count: int) -> bool:
+        ahead.extend(islice(pieces, max(0, count - len(ahead))))
+        whole = line + "".join(ahead[:count])
+        return count <= len(ahead) and measure(whole.rstrip()) <= width
+
+    while True:
+        count = most_that(fits)
+        line += "".join(ahead[:count])
+        del ahead[:count]
+        if not ahead:
+            break
+        if count or line:
             yield line.rstrip()
             line = ""
-        if measure(piece.rstrip()) > width:
-            *whole, piece = _chop(piece, width, measure)
+        else:
+            *whole, line = _chop(ahead.pop(0), width, measure)
             yield from whole
-        line += piece
     yield line.rstrip()
 
 
 def _chop(piece: str, width: float, measure: Callable[[str], float]) -> list[str]:
     """A piece that is too wide in parts that fit, each at least one letter with its marks."""
-    parts, part = [], ""
-    for char in piece:
-        if part and not unicodedata.combining(char) and measure(part + char) > width:
-            parts.append(part)
-            part = ""
-        part += char
-    return [*parts, part]
+    letters = list(_letters(piece))
+    parts, at = [], 0
+    while at < len(letters):
+
+        def fits(count: int, at: int = at) -> bool:
+            inside = at + count <= len(letters)
+            return inside and (count == 1 or measure("".join(letters[at : at + count])) <= width)
+
+        count = most_that(fits)
+        parts.append("".join(letters[at : at + count]))
+        at += count
+    return parts
+
+
+def _letters(text: str) -> Iterator[str]:
+    """Each letter with the marks on it."""
+    start = 0
+    for place, char in enumerate(text):
+        if place > start and not unicodedata.combining(char):
+            yield text[start:place]
+            start = place
+    if text:
+        yield text[start:]

@@ -17,6 +17,8 @@ from ..errors import SeedStoryError
 KINDS = ("speech", "thought", "shout", "narration", "sound")
 MAX_BALLOONS, MAX_TEXT, MAX_JSON = 500, 1000, 400_000
 MAX_QUOTE = 240  # characters; longer speech stays in the caption
+MAX_SOUND = 60  # characters of a sound word, its marks included
+MAX_FOUND = 12  # balloons that rules make of a caption: a picture has no room for more
 TAG_WORDS = 4  # a caption with so few words left for each speech ("said the fox.") is dropped
 
 QUOTED = re.compile(
@@ -24,7 +26,7 @@ QUOTED = re.compile(
     "|\u00ab([^\u00ab\u00bb\n]+)\u00bb|\u300c([^\u300c\u300d\n]+)\u300d"
     '|\u300e([^\u300e\u300f\n]+)\u300f|"([^"\n]+)"'
 )
-SOUND = re.compile(r"\b[A-Z]{3,}!+")
+SOUND = re.compile(r"\b[A-Z]{3,30}!+")
 
 
 @dataclass(frozen=True)
@@ -120,20 +122,27 @@ def found_in(panel: int, caption: str) -> tuple[str, list[Balloon]]:
     In:  ``The fox opened the door. "Come in!" CRASH!``
     Out: ``The fox opened the door. ... CRASH!`` (one ellipsis), a speech balloon, a sound word
     """
-    balloons = []
+    balloons: list[Balloon] = []
+    stays = False  # something that rules would have put on the picture
 
     def move(match: re.Match[str]) -> str:
+        nonlocal stays
         said = next(part for part in match.groups() if part is not None).strip()
-        if not said or len(said) > MAX_QUOTE:
+        if not said or len(said) > MAX_QUOTE or len(balloons) >= MAX_FOUND:
+            stays = stays or bool(said)
             return match[0]
         kind = "shout" if said.isupper() and said.endswith("!") else "speech"
         balloons.append(Balloon(panel, said.rstrip(","), kind))
         return "\u2026"
 
     rest = QUOTED.sub(move, caption).strip()
-    balloons += [Balloon(panel, match[0], "sound") for match in SOUND.finditer(rest)]
+    speeches = len(balloons)
+    for match in SOUND.finditer(rest):
+        if len(match[0]) > MAX_SOUND or len(balloons) >= MAX_FOUND:
+            stays = True
+        else:
+            balloons.append(Balloon(panel, match[0], "sound"))
     words = re.findall(r"\w+", SOUND.sub("", rest))
-    speeches = sum(balloon.kind != "sound" for balloon in balloons)
-    if speeches and len(words) <= TAG_WORDS * speeches:
+    if speeches and not stays and len(words) <= TAG_WORDS * speeches:
         rest = ""
     return rest, balloons

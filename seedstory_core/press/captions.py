@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..book.letters import ELLIPSIS
+from ..book.text import most_that
 from ..types import Story
 from .balloons import Balloon
 from .settings import BookSettings
@@ -14,6 +15,7 @@ from .templates import cells
 
 SMALLEST_TEXT, LARGEST_TEXT = 7.5, 14.0  # points, where the template leaves the size to us
 MEASURE = 34  # letters of a comfortable line, in widths of their own size
+SHORT = 600  # characters that may stand alone in the middle of a page, in large letters
 SHRINKS = (1.0, 0.92, 0.85, 0.78)  # tried in turn before text goes on on another page
 
 
@@ -57,19 +59,23 @@ def fitted(
 ) -> tuple[list[str], str]:
     """Lines of that size that fit into the box, and the text that does not.
 
-    A text that is cut ends in an ellipsis, and what is left begins with one.
+    A text that is cut ends in an ellipsis, and what is left begins with one. A line keeps a
+    letter at least, so that nothing is lost where two have no room.
     """
     room = max(1, int(height / (size * LEADING) + 1e-6))
     lines = setter.lines(text, width, size, most=room + 1)
-    if len(lines) <= room:
-        return lines, ""
     kept = lines[:room]
     seen = sum(not char.isspace() for line in kept for char in line)
     rest = _after(text, seen)
-    if kept[-1]:
-        while kept[-1] and setter.width(kept[-1] + ELLIPSIS, size) > width:
-            rest = kept[-1][-1] + rest if len(kept[-1]) > 1 else rest
-            kept[-1] = kept[-1][:-1]
+    if len(lines) <= room and not rest.strip():
+        return lines, ""
+    last = kept[-1]
+
+    def fits(count: int) -> bool:
+        return count <= len(last) and setter.width(last[:count] + ELLIPSIS, size) <= width
+
+    fitting = max(most_that(fits), min(1, len(last)))
+    kept[-1], rest = last[:fitting], last[fitting:] + rest
     kept[-1] = kept[-1].rstrip() + ELLIPSIS
     return kept, ELLIPSIS + rest.lstrip()
 
@@ -90,7 +96,8 @@ def spread_text(plan: Plan, text: str, centred: bool = False) -> list[Sheet]:
         centred: stand in the middle of the page, as on a picture book's text pages.
     """
     size = max(caption_size(plan), 9.0)
-    if centred and len(text) < 600:
+    short = centred and len(text) < SHORT
+    if short:
         size = max(size, min(22.0, plan.live.w / 18))
     width = min(plan.live.w, size * MEASURE * 0.62)
     box = Rect(plan.live.x + (plan.live.w - width) / 2, plan.live.y, width, plan.live.h)
@@ -99,7 +106,7 @@ def spread_text(plan: Plan, text: str, centred: bool = False) -> list[Sheet]:
         if len(plan.setter.lines(text, width, size * shrink, most=room + 1)) <= room:
             size *= shrink
             break
-    alone = centred and len(plan.setter.lines(text, width, size, most=5)) <= 4
+    alone = short and len(plan.setter.lines(text, width, size, most=5)) <= 4
     sheets = []
     while text:
         whole = text

@@ -15,7 +15,7 @@ from ..types import Progress, Story, no_progress
 from .captions import Plan, caption_size, spread_text
 from .language import language_of
 from .plates import Plates
-from .settings import BookSettings
+from .settings import MAX_TITLE, BookSettings
 from .sheets import SOFT, Book, Picture, Rect, Sheet, Step, Typesetter, height_of
 from .spoken import spoken
 from .templates import Areas, Template, cells
@@ -39,7 +39,7 @@ def lay_out(
     settings = settings or BookSettings()
     _check(story, settings)
     captions = [printable(panel.caption, MAX_CAPTION) for panel in story.panels]
-    title = printable(settings.title) or printable(story.run) or "Story"
+    title = printable(settings.title) or printable(story.run, MAX_TITLE) or "Story"
     author, notice = printable(settings.author), printable(settings.notice)
     closing = printable(story.closing or "", MAX_CAPTION)
     balloons = [printable(balloon.text) for balloon in settings.balloons]
@@ -70,7 +70,12 @@ def left_out(story: Story, settings: BookSettings | None = None, fonts: Fonts | 
     settings, fonts = settings or BookSettings(), fonts or Fonts()
     texts = [panel.caption[:MAX_CAPTION] for panel in story.panels]
     texts += [balloon.text for balloon in settings.balloons]
-    texts += [settings.title or story.run, settings.author, settings.notice, story.closing or ""]
+    texts += [
+        settings.title or story.run[:MAX_TITLE],
+        settings.author,
+        settings.notice,
+        story.closing or "",
+    ]
     return replace(fonts, chosen=settings.font or fonts.chosen).left_out(texts)
 
 

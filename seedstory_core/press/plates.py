@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 
 from ..types import Panel
@@ -171,7 +172,7 @@ class Plates:
         line = self.template.frame
         cover = self.template.cover if cover is None else cover
         if panel.image is None:
-            field = frame.fit(*self._usual())
+            field = frame.fit(*self._usual)
             field = frame if cover else Rect(field.x, frame.y, field.w, field.h)
             return [Shape(field.corners, EMPTY, SOFT, 0.75)], field
         height, width = panel.image.shape[:2]
@@ -186,6 +187,7 @@ class Plates:
             steps.append(Shape(seen.corners, "", INK, line))
         return steps, seen
 
+    @cached_property
     def _usual(self) -> tuple[int, int]:
         """Width and height of the story's newest picture, for fields that wait for one."""
         pictures = [p.image for p in self.plan.story.panels if p.image is not None]

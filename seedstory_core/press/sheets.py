@@ -19,6 +19,8 @@ from .settings import BookSettings
 
 PAPER, INK, SOFT, EMPTY = "#ffffff", "#1f1b18", "#6f675f", "#ece7de"
 LEADING = 1.38  # from one line to the next, in sizes of the letters
+NARROWEST = 1 / 6  # of a letter's size that the narrowest ones are wide, marks aside
+LETTERS = 60  # of a line are looked at in any case
 RULER = 200  # pixels at which text is measured: large, since hinting moves letters by parts of one
 
 Point = tuple[float, float]
@@ -162,10 +164,13 @@ class Typesetter:
         """``text`` in lines no longer than ``width``; none for an empty text.
 
         Args:
-            most: break no more lines than this, the last of them cut; 0: all of the text.
+            most: break no more lines than this, the last of them cut, and look at no more of the
+                text than they can hold; 0: all of the text.
         """
         if not text:
             return []
+        if most:
+            text = text[: most * max(LETTERS, int(width / size / NARROWEST))]
         return self.ruler.wrap(text, max(width, size) * RULER / size, most or len(text) + 1)
 
     def balanced(self, text: str, width: float, size: float) -> list[str]:

@@ -12,13 +12,12 @@ from .settings import BookSettings
 
 def spoken(captions: Sequence[str], settings: BookSettings) -> list[tuple[str, list[Balloon]]]:
     """For each panel what stays under its picture, and its balloons; those by hand come last."""
+    own: dict[int, list[Balloon]] = {}
+    for balloon in settings.balloons:
+        text = printable(balloon.text) or ELLIPSIS
+        own.setdefault(balloon.panel, []).append(replace(balloon, text=text))
     found: list[tuple[str, list[Balloon]]] = []
     for index, caption in enumerate(captions):
-        own = [
-            replace(balloon, text=printable(balloon.text) or ELLIPSIS)
-            for balloon in settings.balloons
-            if balloon.panel == index
-        ]
         kept, made = found_in(index, caption) if settings.quotes else (caption, [])
-        found.append((kept, [*made, *own]))
+        found.append((kept, [*made, *own.get(index, [])]))
     return found
