@@ -48,7 +48,8 @@ MAX_NAME = 120  # bytes, since file systems count those
 
 def safe_name(wanted: str) -> str:
     """A folder name on every system that reads like ``wanted``: ``a/b: c?`` -> ``a_b_ c_``."""
-    text = unicodedata.normalize("NFC", wanted.encode(errors="replace").decode())
+    begun = wanted.strip(" .~")[: 4 * MAX_NAME]  # composing takes the square of many marks
+    text = unicodedata.normalize("NFC", begun.encode(errors="replace").decode())
     kept = "".join(
         "_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char
         for char in text

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SeedStoryError
+from ..strict_json import parse_json
 
 KINDS = ("speech", "thought", "shout", "narration", "sound")
 MAX_BALLOONS, MAX_TEXT, MAX_JSON = 500, 1000, 400_000
@@ -78,12 +79,7 @@ def read_balloons(text: str) -> tuple[Balloon, ...]:
         return ()
     if len(text) > MAX_JSON:
         raise SeedStoryError(f"The balloons have at most {MAX_JSON} characters, got {len(text)}.")
-    try:
-        given = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SeedStoryError(f"The balloons are no JSON ({error}). Check commas and quotes.") from (
-            error
-        )
+    given = parse_json(text, "The list of balloons", "Check commas and quotes.")
     if not isinstance(given, list) or len(given) > MAX_BALLOONS:
         raise SeedStoryError(f"The balloons are a JSON list of at most {MAX_BALLOONS} objects.")
     return tuple(_balloon(number, item) for number, item in enumerate(given))

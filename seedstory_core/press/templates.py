@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import SeedStoryError
+from ..strict_json import parse_json
 
 CAPTIONS = ("below", "inside", "facing", "none")
 MAX_SIDE, MAX_PAGES, MAX_TEXT = 12, 64, 20_000
@@ -153,12 +154,7 @@ def read_template(text: str) -> Template:
     """
     if len(text) > MAX_TEXT:
         raise SeedStoryError(f"A template has at most {MAX_TEXT} characters, got {len(text)}.")
-    try:
-        given = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SeedStoryError(f"The template is no JSON ({error}). Check commas and quotes.") from (
-            error
-        )
+    given = parse_json(text, "The template", "Check commas and quotes.")
     kinds = {field.name: type(field.default) for field in fields(Template)}
     if not isinstance(given, dict) or given.keys() - kinds:
         extra = ", ".join(sorted(given.keys() - kinds)) if isinstance(given, dict) else "no object"

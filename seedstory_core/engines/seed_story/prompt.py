@@ -12,7 +12,6 @@ Layouts are pure functions of the panels' texts and the context policy.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -106,7 +105,13 @@ def clean(raw: str) -> str:
     >>> clean("[INST]George ran. <img> <img_00000> </img> </s>")
     '[INST]George ran.'
     """
-    return re.sub(r"\s*<[^>]*>\s*", " ", raw).strip()
+    parts, at = [], 0
+    while (start := raw.find("<", at)) >= 0 and (end := raw.find(">", start)) >= 0:
+        parts.append(raw[at:start].rstrip())
+        at = end + 1
+        while raw[at : at + 1].isspace():
+            at += 1
+    return " ".join([*parts, raw[at:]]).strip()
 
 
 def bare(text: str) -> str:
