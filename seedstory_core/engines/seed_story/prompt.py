@@ -24,6 +24,7 @@ from .tokenizer import Tokenizer
 TURN = "[INST]"
 BEGIN, END = "<img>", "</img>"
 SLOT = "<img_{:05d}>"
+MAX_LETTERS = 100_000  # of a caption, more than any context of the model holds
 REMEMBERED = 4096  # texts whose ids are kept, as each prompt has most in common with the last
 
 
@@ -84,8 +85,14 @@ class Vocabulary:
         """``caption`` stripped, if it has words and none of the model's own marks.
 
         Raises:
-            SeedStoryError: it is empty, or holds a special token (which would not be read as text).
+            SeedStoryError: it is empty, far too long, or holds a special token (which would not be
+                read as text).
         """
+        if len(caption) > MAX_LETTERS:
+            raise SeedStoryError(
+                f"The {what} has {len(caption)} letters; at most {MAX_LETTERS} are read. Shorten "
+                "it, or split it into several panels."
+            )
         caption = caption.strip().removeprefix(TURN).strip()
         if not caption:
             raise SeedStoryError(f"The {what} is empty. Write at least a word.")

@@ -143,6 +143,7 @@ def test_bare_takes_one_leading_mark() -> None:
     ("caption", "says"),
     [
         ("", "is empty"), (" \n\t", "is empty"), ("[INST] ", "is empty"),
+        ("word " * 30_000, "150000 letters; at most 100000"),
         ("a <img> b", "'<img>'"), ("x</s>", "'</s>'"), ("<img_00007>", "'<img_00007>'"),
     ],
 )  # fmt: skip
