@@ -17,7 +17,7 @@ from seedstory_core.author.scripts import AUTO, MAX_BYTES, MAX_LINES
 from seedstory_core.errors import SeedStoryError
 
 calm = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,  # time is what the test itself measures, in CPU time
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

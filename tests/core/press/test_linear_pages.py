@@ -28,7 +28,7 @@ from seedstory_core.press.templates import find_template
 from seedstory_core.types import Panel, Story, WorldRef
 
 calm = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,  # time is what the test itself measures, in CPU time
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
