@@ -30,3 +30,5 @@ load_package("seedstory_core", ROOT / "seedstory_core")
 load_package("support", ROOT / "tests" / "support")
 
 pytest_plugins = ["support.fixtures"]
+if os.environ.get("SEEDSTORY_HEADROOM"):  # set by support/processors.py
+    pytest_plugins.append("support.headroom")
