@@ -56,10 +56,14 @@ def _watched() -> Any:
         dtype = want.dtype if isinstance(want, Tensor) else torch.float32
         relative, absolute = DEFAULTS.get(dtype, (0.0, 0.0))
         atol, rtol = more.get("atol"), more.get("rtol")
-        keep(share(got, want, absolute if atol is None else atol, relative if rtol is None else rtol))
+        keep(
+            share(got, want, absolute if atol is None else atol, relative if rtol is None else rtol)
+        )
         assert_close(got, want, **more)
 
-    def watched_allclose(one: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    def watched_allclose(
+        one: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
+    ) -> bool:
         found = share(one, other, atol, rtol)
         if found is not None:
             keep(found if found <= 1 else 1 / found)

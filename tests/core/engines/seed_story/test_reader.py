@@ -14,10 +14,12 @@ from support.tiny_tales import (
     CPU,
     END,
     SLOTS,
+    SWELL,
     TinyPanel,
     TinyTeller,
     opening,
     prompt,
+    rounding,
 )
 
 from seedstory_core.context import (
@@ -55,7 +57,7 @@ def told(policy: ContextPolicy, panels: int = PANELS) -> list[TinyPanel]:
 def same(got: Sequence[TinyPanel], want: Sequence[TinyPanel]) -> None:
     assert [panel.words for panel in got] == [panel.words for panel in want]
     for ours, theirs in zip(got, want, strict=True):
-        torch.testing.assert_close(ours.features, theirs.features, atol=1e-8, rtol=1e-8)
+        torch.testing.assert_close(ours.features, theirs.features, **rounding(DTYPE, SWELL))
 
 
 # Law: a replay gives the same --------------------------------------------------------------------

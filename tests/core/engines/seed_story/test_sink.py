@@ -16,6 +16,8 @@ from support.tiny_tales import (
     TinyTeller,
     opening,
     prompt,
+    rounding,
+    tell_alike,
     tiny_llm,
 )
 from torch import Tensor
@@ -74,18 +76,9 @@ class RotateAtRead(KvCache):
         self.seen = [self.seen[row] for row in rows]
 
 
-def same(got: Sequence[TinyPanel], want: Sequence[TinyPanel], dtype: torch.dtype) -> None:
-    assert [panel.words for panel in got] == [panel.words for panel in want]
-    limit = 1e-4 if dtype == torch.float32 else 1e-9
-    for ours, theirs in zip(got, want, strict=True):
-        torch.testing.assert_close(ours.features, theirs.features, atol=limit, rtol=limit)
-
-
-def told(
-    policy: ContextPolicy, dtype: torch.dtype, panels: int, reader: Reader | None = None
-) -> list[TinyPanel]:
+def told(policy: ContextPolicy, dtype: torch.dtype, panels: int) -> list[TinyPanel]:
     """A story with captions of changing lengths."""
-    teller, story = TinyTeller(policy, dtype, reader), opening(dtype)
+    teller, story = TinyTeller(policy, dtype), opening(dtype)
     for panel in range(panels):
         story = teller.tell(story, words=1 + panel * 7 % 5)
     return story
@@ -97,7 +90,7 @@ def told(
 @dtypes
 def test_keys_turned_at_eviction_are_as_keys_turned_at_read(dtype: torch.dtype) -> None:
     oracle = Reader(CONFIG.llm, lambda policy, config: RotateAtRead(config))
-    same(told(SINK, dtype, 40), told(SINK, dtype, 40, oracle), dtype)
+    tell_alike(TinyTeller(SINK, dtype), TinyTeller(SINK, dtype, oracle), 40)
 
 
 @dtypes
@@ -155,18 +148,17 @@ def in_one_pass(story: Sequence[TinyPanel], policy: MultimodalSink, dtype: torch
 def test_with_the_storys_positions_it_is_one_masked_pass(dtype: torch.dtype, cap: int) -> None:
     policy = replace(SINK, cap=cap, positions=ORIGINAL)
     teller, story = TinyTeller(policy, dtype), opening(dtype)
-    limit = 1e-4 if dtype == torch.float32 else 1e-9
     for panel in range(14):
         story = teller.tell(story, words=1 + panel * 7 % 5)
         want = in_one_pass(story, policy, dtype)
-        torch.testing.assert_close(teller.hidden, want, atol=limit, rtol=limit)
+        torch.testing.assert_close(teller.hidden, want, **rounding(dtype))
 
 
 @pytest.mark.parametrize("positions", ["reindexed", ORIGINAL])
 @dtypes
 def test_a_window_as_long_as_the_story_is_dense(dtype: torch.dtype, positions: str) -> None:
     policy = MultimodalSink(window=12, positions=positions)
-    same(told(policy, dtype, 12), told(Dense(), dtype, 12), dtype)
+    tell_alike(TinyTeller(policy, dtype), TinyTeller(Dense(), dtype), 12)
 
 
 def test_what_is_evicted_and_how_positions_count_matters() -> None:
