@@ -85,7 +85,7 @@ def test_stopped_and_taken_up(world: Path, out: Path, tmp_path: Path) -> None:
     assert run.stdout is not None
     assert any(line.startswith("Telling 5/800") for line in run.stdout)
     run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=300)
     assert run.returncode == 130 and "Traceback" not in errors
     told = [len(story) - 1 for story in futures(out)]
     assert sum(told) >= 5 and f"{sum(told)} of 800 panels are told" in errors

@@ -72,7 +72,7 @@ def test_stopped_while_telling_and_taken_up(world: Path, out: Path, tmp_path: Pa
     run = start("tell", "--world", world, "--out", out, "--panels", 900, "--no-paint")
     wait_for(run, "Telling 3/900")
     run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=300)
     assert run.returncode == 130
     assert "Stopped." in errors and "The same command goes on" in errors
     assert "Traceback" not in errors
@@ -91,7 +91,7 @@ def test_stopped_while_painting_and_taken_up(world: Path, out: Path) -> None:
     run = start("tell", "--world", world, "--out", out, "--panels", 4, "--steps", 40)
     wait_for(run, "Painting 1/4")
     run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=300)
     assert run.returncode == 130 and "Traceback" not in errors
     story = load_story(out)
     painted = [panel.image is not None for panel in story.panels]
@@ -310,7 +310,7 @@ def test_help_is_quick_and_light() -> None:
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=300
     )
     assert run.returncode == 0, run.stderr
     assert "--captions FILE" in run.stdout

@@ -88,8 +88,8 @@ def test_disk_full_names_bytes_and_keeps_the_old_file(tmp_path: Path):
     out = context.Queue()
     process = context.Process(target=_write_over_the_limit, args=(target, 4096, out))
     process.start()
-    message = out.get(timeout=30)
-    process.join(30)
+    message = out.get(timeout=300)
+    process.join(300)
     assert "Disk full" in message and "8192 bytes" in message and "are free" in message
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]

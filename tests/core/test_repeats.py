@@ -217,4 +217,4 @@ def test_a_thousand_panels_are_indexed_at_once() -> None:
     index = Earlier.index(captions, 8, TURN, spell)
     for start in range(500):
         index.repeating(captions[start][0][:20])
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 2  # the processor's own time: 0.1 s on two busy cores

@@ -427,7 +427,7 @@ except SeedStoryError as error:
 def test_a_full_disk_keeps_what_was_saved(tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk: writing fails midway."""
     code = FULL.format(root=str(ROOT), here=str(Path(__file__).parent), folder=str(tmp_path))
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert "Disk full while writing" in run.stdout and "002.png" in run.stdout, run.stderr
     assert same(store.load_story(tmp_path), tell(2))
     assert not list(tmp_path.rglob("*.part"))

@@ -35,7 +35,7 @@ class PromptRun:
         address = server.url.replace("http", "ws") + f"/ws?clientId={client_id}"
         self._socket = websocket.create_connection(address, timeout=30)
 
-    def wait_for(self, wanted: Wanted, timeout: float = 120) -> Event:
+    def wait_for(self, wanted: Wanted, timeout: float = 600) -> Event:
         """The next event for which ``wanted(type, data)``; the end of the prompt is an error."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -45,7 +45,7 @@ class PromptRun:
             assert not self.status, f"the prompt ended ({self.status}) before it: {self.error()}"
         raise TimeoutError(f"no such event in {timeout:g} s; log:\n{self.server.log_tail()}")
 
-    def finish(self, timeout: float = 180.0) -> PromptRun:
+    def finish(self, timeout: float = 600.0) -> PromptRun:
         """Wait for the end and fetch the history entry."""
         deadline = time.monotonic() + timeout
         while not self.status:

@@ -1,4 +1,8 @@
-"""A toy stage, also as a program that a test can kill: ``FOLDER SECONDS_A_STEP``."""
+"""A toy stage, also as a program that a test can kill: ``FOLDER``.
+
+As a program it runs to its second checkpoint and then takes half a second a step, so that its end
+is 14 s away when a test, however busy the machine, comes to stop it.
+"""
 
 import sys
 import time
@@ -40,9 +44,11 @@ class ToyStage:
     def __init__(self, settings: StageSettings = SETTINGS, pause: float = 0.0) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.module, self.pause = settings, Toy(), pause
+        self.pause_from = 0
 
     def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
-        time.sleep(self.pause)
+        if step >= self.pause_from:
+            time.sleep(self.pause)
         generator = generator_of(self.settings.seed, step)
         return {"x": part(torch.randn(self.settings.batch, 6, generator=generator), rank, size)}
 
@@ -55,4 +61,6 @@ class ToyStage:
 
 
 if __name__ == "__main__":
-    train(ToyStage(pause=float(sys.argv[2])), SETTINGS, Path(sys.argv[1]), cpu=True)
+    stage = ToyStage(pause=0.5)
+    stage.pause_from = 2 * SETTINGS.save_every + 2  # whatever is read ahead
+    train(stage, SETTINGS, Path(sys.argv[1]), cpu=True)

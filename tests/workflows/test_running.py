@@ -29,7 +29,7 @@ def captions_of(folder: Path) -> list[str]:
     return [panel["caption"] for panel in json.loads((folder / "story.json").read_text())["panels"]]
 
 
-def wait_until(ready: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
+def wait_until(ready: Callable[[], bool], what: str, timeout: float = 300.0) -> None:
     deadline = time.monotonic() + timeout
     while not ready():
         assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"

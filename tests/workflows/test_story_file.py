@@ -74,7 +74,7 @@ def check_same(one: Story, other: Story) -> None:
 
 
 def wait_for_panels(folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (folder / "features" / f"{count:03d}.safetensors").is_file():
         assert time.monotonic() < deadline, f"panel {count} was not told"
         time.sleep(0.01)
@@ -87,7 +87,7 @@ def test_a_run_goes_on_without_its_browser(comfy: ComfyServer) -> None:
     run = comfy.begin(telling("left", 30))
     wait_for_panels(folder_of(comfy, "left"), 1)
     run.close()
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     while run.prompt_id not in (found := comfy.get(f"/history/{run.prompt_id}")):
         assert time.monotonic() < deadline, "the run stopped with its browser"
         time.sleep(0.1)
@@ -119,7 +119,7 @@ def test_a_killed_server_loses_at_most_the_panel_in_the_making(
             time.sleep(dice.uniform(0, 0.2))
             assert server.process is not None
             os.killpg(server.process.pid, signal.SIGKILL)
-            server.process.wait(10)
+            server.process.wait(60)
             kept = load_story(folder)
             told = len(list((folder / "features").glob("*.safetensors")))
             assert len(kept) >= max(2, seen) and told - len(kept) in (0, 1)

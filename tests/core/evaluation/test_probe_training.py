@@ -124,7 +124,8 @@ def test_training_is_deterministic_and_learns() -> None:
     trained, again = train_probes(0, settings, progress), train_probes(0, settings)
     for name, value in trained.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
-    assert len(losses) == settings.steps and losses[-1] < 0.8 * losses[0]
+    assert len(losses) == settings.steps
+    assert losses[-1] < 0.8 * losses[0]  # over 4 seeds 0.66, sd 0.01
     found = accuracies(trained, data.draw_examples(48, 0))
     assert set(found) == {*labels_of_all(), "all"}
     assert all(0 <= share <= 1 for share in found.values())

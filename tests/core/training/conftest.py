@@ -82,9 +82,9 @@ def tiny_scene(rng: random.Random) -> Scene:
     return Scene(rng.choice(PLACES), rng.choice(TIMES), "clear", (actor,), rng.choice(PROPS))
 
 
-def write_stories(folder: Path, stories: int, panels: int = 6) -> Path:
+def write_stories(folder: Path, stories: int, panels: int = 6, held_out: int = 1) -> Path:
     """A StoryStream folder of drawn scenes with their scene graphs."""
-    for split, count in (("train", stories), ("val", 1)):
+    for split, count in (("train", stories), ("val", held_out)):
         rng, lines, graphs = random.Random(split), [], []
         for number in range(count):
             name = f"{split}{number}"
@@ -112,6 +112,12 @@ def _write_lines(path: Path, values: list[dict[str, Any]]) -> None:
 def story_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn stories; nobody may write into it."""
     return write_stories(tmp_path_factory.mktemp("stories"), stories=4)
+
+
+@pytest.fixture
+def judged_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With 120 held-out pictures: a share of six moves by a sixth at every rounding."""
+    return write_stories(tmp_path_factory.mktemp("judged"), stories=4, held_out=20)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.rounding import LAYER, tolerance
 
 from seedstory_core.engine import open_engine
 from seedstory_core.errors import SeedStoryError
@@ -71,6 +72,7 @@ def adapted(tiny_world: World, guest: Path, tmp_path_factory: pytest.TempPathFac
 def test_it_learns_the_new_and_keeps_the_old(adapted: Path):
     figures = load_world(adapted / "new").provenance["figures"]
     told, painted, drawn = (figures[name] for name in ("llm", "detokenizer", "vae-decoder"))
+    # Over 4 seeds: -2.4 (sd 0.2), -0.09 (0.02), 0.59 of it (0.015), -0.19 (0.015), -0.010 (0.001).
     assert told["after"]["new_loss"] < told["before"]["new_loss"] - 0.3
     assert told["after"]["rehearsed_loss"] < told["before"]["rehearsed_loss"] + 0.1
     assert painted["after"]["new_loss"] < painted["before"]["new_loss"]
@@ -146,7 +148,8 @@ def test_merged_adapters_compute_what_applied_ones_do(tiny_world: World, guest: 
     batch = telling.batch(telling.draw(3, generator_of(1)))
     with torch.no_grad():
         applied, put_in, without = (m.eval()(batch)["loss"] for m in (module, plain, bare))
-    assert abs(applied - put_in) < 1e-5
+    loss = tolerance(torch.float32, terms=64, sums=3 * LAYER, scale=float(applied))
+    torch.testing.assert_close(applied, put_in, **loss)
     assert abs(applied - without) > 1e-2
 
 

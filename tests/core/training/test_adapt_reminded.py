@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.rounding import LAYER, tolerance
 from torch import Tensor
 
 from seedstory_core.picture_world.guest import write_guest
@@ -34,6 +35,10 @@ def telling(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> Mixe
     settings = SETTINGS.telling(False)
     scripts = Scripts(words, lessons.stories)
     return MixedTelling(scripts, Rows([rows.half().numpy()]), settings, lessons.tales, 0.5)
+
+
+#: A loss of size 6, in fp32, behind a layer and two resamplers.
+LOSS = tolerance(torch.float32, terms=64, sums=3 * LAYER, scale=6.0)["atol"]
 
 
 @pytest.fixture
@@ -89,7 +94,7 @@ def test_once_it_has_moved_rehearsing_leads_back(module: RemindedTelling, tellin
         loss = module(old)["loss"]
         loss.backward()
         steps.step()
-    assert float(loss.detach()) < base + 0.3 * (started - base)
+    assert float(loss.detach()) < base + 0.3 * (started - base)  # over 4 seeds 0.09, sd 0.025
 
 
 def test_the_base_is_asked_and_put_away_again(module: RemindedTelling, telling: MixedTelling):
@@ -118,7 +123,7 @@ def test_the_base_has_its_share_in_new_captions(module: RemindedTelling, telling
         expected = -(likely * module.says(batch)[0].log_softmax(-1)).sum(-1).mean()
         found = float(module(batch)["ce"])
     assert abs(drawn - float(expected)) > 0.01
-    assert abs(found - ((1 - BASE_SHARE) * drawn + BASE_SHARE * float(expected))) < 1e-5
+    assert abs(found - ((1 - BASE_SHARE) * drawn + BASE_SHARE * float(expected))) < LOSS
 
 
 def test_where_a_new_word_stands_the_base_has_no_share(
@@ -135,7 +140,7 @@ def test_where_a_new_word_stands_the_base_has_no_share(
         expected = -(likely * scores).sum(-1)
         share = torch.where(batch["labels"] == said, 0.0, BASE_SHARE)
         found = float(module(batch)["ce"])
-    assert abs(found - float(torch.lerp(drawn, expected, share).mean())) < 1e-5
+    assert abs(found - float(torch.lerp(drawn, expected, share).mean())) < LOSS
 
 
 def test_new_words_are_never_expected_where_it_rehearses(tiny_world: World, telling: MixedTelling):

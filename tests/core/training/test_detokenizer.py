@@ -37,7 +37,7 @@ def learnt(stage: DetokenizerStage, steps: int) -> tuple[dict[str, float], dict[
 
 def test_it_learns(job: Job) -> None:
     before, after = learnt(detokenizer.build(job), 30)
-    assert after["val_loss"] < 0.95 * before["val_loss"]
+    assert after["val_loss"] < 0.95 * before["val_loss"]  # over 4 seeds 0.79, sd 0.01
     assert {"val_v0", "val_v3", "val_exact"} <= after.keys()
 
 
@@ -58,7 +58,9 @@ def test_the_noisiest_times_can_be_drawn_more_often(job: Job) -> None:
     stage = detokenizer.build(with_options(job, "detokenizer", high_noise=0.55))
     draw = torch.Generator().manual_seed(0)
     steps = len(stage.module.shares)
-    times = stage._times(4000, draw)
+    times = stage._times(
+        4000, draw
+    )  # a fixed draw of integers; of 4000, a share has an sd of 0.008
     assert abs((times >= 0.75 * steps).float().mean() - 0.55) < 0.01
     for first, last, share in ((0.0, 0.25, 0.15), (0.5, 0.75, 0.15), (0.875, 1.0, 0.275)):
         here = (times >= first * steps) & (times < last * steps)
@@ -126,6 +128,10 @@ def test_every_panel_is_told_once_from_much_of_its_story() -> None:
     assert plan([0, 3], panels=2, stride=9)[-1].window == Window(1, 3, False)
 
 
+#: Told features are kept in fp16: half a digit is 5e-4 of them.
+KEPT_AS_FP16 = {"atol": 2e-3, "rtol": 2e-3}
+
+
 @pytest.fixture
 def told_job(job: Job) -> Job:
     """With an LLM and a stage 1 that have trained for some steps."""
@@ -150,7 +156,7 @@ def test_a_self_fed_llm_tells_from_what_it_told(told_job: Job) -> None:
         first = module.answers(module.hidden(batch), batch)
         batch["pictures"][1:] = first[:-1]
         second = module.answers(module.hidden(batch), batch)[-1]
-    torch.testing.assert_close(told.take(torch.tensor([10]))[0], second, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(told.take(torch.tensor([10]))[0], second, **KEPT_AS_FP16)
     assert not second.equal(first[-1])
 
 
@@ -168,7 +174,7 @@ def test_told_features_are_what_the_llm_answers(told_job: Job) -> None:
     module = llm.TellingModule(mllm).eval()
     with torch.no_grad():
         answer = module.answers(module.hidden(batch), batch)[-1]
-    torch.testing.assert_close(told.take(torch.tensor([10]))[0], answer, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(told.take(torch.tensor([10]))[0], answer, **KEPT_AS_FP16)
 
 
 def test_the_adaptation_mixes_both_and_trains_keys_and_values(told_job: Job) -> None:
@@ -193,6 +199,7 @@ def test_all_of_the_painter_can_be_adapted(told_job: Job) -> None:
     stage = adapt_detokenizer.build(with_options(told_job, "adapt-detokenizer", train="all"))
     assert all(value.requires_grad for value in stage.module.parameters())
     before, after = learnt(stage, 20)
-    assert after["val_loss"] < 0.97 * before["val_loss"]
+    # Over 4 seeds 0.90, sd 0.025; without learning it is 1 to the bit.
+    assert after["val_loss"] < 0.99 * before["val_loss"]
     with pytest.raises(SeedStoryError, match="kv or all"):
         choose_trained(stage.module, "everything")

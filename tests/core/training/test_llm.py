@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from support.golden_world import golden_models
+from support.rounding import LAYER, tolerance
 from torch import Tensor, autocast
 
 from seedstory_core.context import Window as Policy
@@ -29,6 +30,8 @@ from seedstory_core.training.recipe import StageSettings
 from seedstory_core.training.windows import Scripts, Window
 
 CPU = torch.device("cpu")
+#: Two layers and two resamplers, 64 wide at most.
+NEAR = tolerance(torch.float32, terms=64, sums=4 * LAYER)
 
 
 def settings(**options: Any) -> StageSettings:
@@ -88,7 +91,7 @@ def test_training_reads_what_telling_reads(
         for window in windows
         for end in range(1, window.end - window.first)
     ]
-    torch.testing.assert_close(answers, torch.stack(expected), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(answers, torch.stack(expected), **NEAR)
 
 
 def test_next_tokens_are_scored_as_in_telling(
@@ -108,7 +111,7 @@ def test_next_tokens_are_scored_as_in_telling(
     turn = words.tokenizer.encode(TURN + story.texts[2])
     theirs = mllm.scores(hidden[-len(turn) - 1 :])
     assert batch["labels"][-len(turn) - 1 :].tolist() == [*turn, words.begin]
-    torch.testing.assert_close(scores[-len(turn) - 1 :], theirs, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(scores[-len(turn) - 1 :], theirs, **NEAR)
 
 
 def golden_batch() -> dict[str, Tensor]:
@@ -165,6 +168,7 @@ def test_it_learns(
     for step in range(chosen.steps):
         learner.step(step)
     after = learner.check()
+    # Over 4 seeds and both modes 0.10 of the first, sd 0.01, at most; of the pictures' 0.25, sd 0.02.
     assert after["val_ce"] < 0.5 * before["val_ce"]
     assert after["val_rec"] < 0.8 * before["val_rec"]
     state = stage.result(learner.model)["llm"]
@@ -232,12 +236,12 @@ def test_lora_trains_few_weights_and_merges_exactly(
     batch = source.batch([Window(0, 4, True)])
     module.eval()
     with torch.no_grad():
-        torch.testing.assert_close(
-            TellingModule(plain).hidden(batch), module.hidden(batch), atol=1e-5, rtol=1e-4
-        )
+        torch.testing.assert_close(TellingModule(plain).hidden(batch), module.hidden(batch), **NEAR)
     name = "model.layers.0.self_attn.q_proj.weight"
     assert not merged[name].equal(base[name])
-    assert torch.linalg.matrix_rank(merged[name] - base[name], tol=1e-6) <= 4
+    found = torch.linalg.svdvals(merged[name] - base[name])
+    rounded = tolerance(torch.float32, terms=32, scale=float(base[name].abs().max()))["atol"]
+    assert found[3] > 10 * rounded > 10 * found[4]  # of rank 4, but for the digits of the sum
 
 
 def test_unknown_options_are_refused(
@@ -262,6 +266,7 @@ def test_bf16_computes_and_stays_near(
     with autocast("cpu", torch.bfloat16):
         near = module(batch)["loss"]
     assert near.dtype == torch.float32
+    # Scores are off by half a bf16 digit (4e-3 of some 3) each; the mean over words by less.
     torch.testing.assert_close(near, exact, atol=0.05, rtol=0.02)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.rounding import LAYER, tolerance
 from torch import Tensor
 
 from seedstory_core.context import MultimodalSink
@@ -22,6 +23,8 @@ from seedstory_core.training.sinks import WholeStories, draw_stories, tell_stori
 from seedstory_core.training.windows import Scripts
 
 CPU = torch.device("cpu")
+#: Two layers and two resamplers, 64 wide at most.
+NEAR = tolerance(torch.float32, terms=64, sums=4 * LAYER)
 SINKS = {
     "few rows": MultimodalSink(1, 1, 0, 1, 1, 0, cap=1),
     "overlapping": MultimodalSink(2, 4, 4, 8, 8, 4, cap=16),
@@ -101,11 +104,9 @@ def test_training_reads_what_telling_reads(
         with torch.no_grad():
             theirs, answers = read_by_the_engine(mllm, sizes, words, captions, pictures, policy)
         said.append(theirs)
-        torch.testing.assert_close(
-            told.pictures[number::3], torch.stack(answers), atol=1e-5, rtol=1e-4
-        )
+        torch.testing.assert_close(told.pictures[number::3], torch.stack(answers), **NEAR)
     expected = torch.cat([story[panel] for panel in range(4) for story in said])
-    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(scores, expected, **NEAR)
 
 
 def test_it_reads_its_own_answers_where_it_is_told_to(
@@ -149,7 +150,7 @@ def test_an_llm_learns_from_whole_stories_alone(
     before = learner.check()
     for step in range(chosen.steps):
         learner.step(step)
-    assert learner.check()["val_ce"] < 0.6 * before["val_ce"]
+    assert learner.check()["val_ce"] < 0.6 * before["val_ce"]  # 0.24 with either of 2 seeds
 
 
 def test_whole_stories_are_drawn_by_the_step_alone_and_shared_equally(

@@ -28,6 +28,9 @@ STAGES: dict[str, dict[str, Any]] = {
     "style-lora": {"steps": 30, "batch": 8, "options": {"check": 4, "rank": 4, "pictures": 16}},
 }
 BATCHES = 4  # a loss is the mean over so many batches
+#: Of the loss before, on the same batches. Over 4 seeds 0.75 (sd 0.03) and 0.93 (sd 0.014): 5 and 3.5
+#: sd above. A stage that learns nothing stays at 1 to the bit.
+FALL = {"controlnet": 0.9, "style-lora": 0.98}
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_it_learns_and_the_painter_stays(job: Job, name: str) -> None:
     first = loss(stage)
     for step in range(stage.settings.steps):
         learner.step(step)
-    assert loss(stage) < 0.95 * first
+    assert loss(stage) < FALL[name] * first
     changed = {
         key for key, value in stage.module.state_dict().items() if not value.equal(before[key])
     }
@@ -120,7 +123,8 @@ def test_what_is_written_acts_as_what_was_trained(job: Job) -> None:
     batch = control.batch(0, 0, 1)
     given = batch["latents"], batch["times"], batch["features"]
     plain = trained_painter(job).eval()
-    close: Any = {"atol": 2e-2, "rtol": 2e-2}  # the files are fp16
+    # The files are fp16: half a digit (5e-4) of each weight, the same on every processor.
+    close: Any = {"atol": 2e-2, "rtol": 2e-2}
     with torch.no_grad():
         lora = load_file(paths["style-lora"])
         changed = with_lora(plain.unet, {key: value.float() for key, value in lora.items()}, 1.0)

@@ -30,12 +30,15 @@ def run(job: Job, max_steps: int | None = None) -> list[Path]:
     return train(vision.build(job), settings, job.folder("vision"), max_steps=max_steps, cpu=True)
 
 
-def test_it_learns_and_loads_as_the_engine_loads_it(job: Job) -> None:
+def test_it_learns_and_loads_as_the_engine_loads_it(job: Job, judged_folder: Path) -> None:
+    job = dataclasses.replace(job, data=judged_folder)
     run(job)
     lines = [line for line in read_metrics(job.folder("vision")) if "loss" in line]
-    assert lines[-1]["said"] < 0.8 * lines[0]["said"]
+    assert lines[-1]["said"] < 0.8 * lines[0]["said"]  # 0.24, sd 0.01, over 5 seeds
     (*_, held_out) = [line for line in read_metrics(job.folder("vision")) if "all_right" in line]
-    assert held_out["right_time"] > 0.5  # of three; a sixth of the pictures are held out
+    # Three times of day: guessing is right in 0.33 (sd 0.04 over 120 pictures). Five seeds were
+    # right in 0.63 to 0.85: mean 0.69, sd 0.08. Three sd below that, and three above guessing.
+    assert held_out["right_time"] > 0.45
     assert {"tokens_all_right", "twins_apart"} <= held_out.keys()
     features = open_vision(job)(torch.randn(2, 3, 64, 64))
     assert features.shape == (2, 4, 32)
@@ -96,6 +99,7 @@ def test_without_scenes_it_learns_the_words_of_captions(job: Job, tmp_path: Path
     run(job)
     lines = read_metrics(job.folder("vision"))
     said = [line["said"] for line in lines if "said" in line]
+    # Over 3 seeds a loss of 0.001 of the first, and every word right.
     assert said[-1] < 0.5 * said[0] and "apart" not in lines[0]
     assert [line["f1"] for line in lines if "f1" in line][-1] > 0.9
 

@@ -84,7 +84,7 @@ def test_killed_again_and_again_at_random_moments(
             break  # all files were finished before
         time.sleep(dice.uniform(0, 0.5))
         process.send_signal(signum)
-        kills += process.wait(60) != 0
+        kills += process.wait(600) != 0
         check_whole(folder, world)
     again = convert(folder, inputs, options())
     assert kills and again is not None and again.digest == world.digest
