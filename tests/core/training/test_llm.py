@@ -168,7 +168,7 @@ def test_it_learns(
     for step in range(chosen.steps):
         learner.step(step)
     after = learner.check()
-    # Over 4 seeds and both modes 0.10 of the first, sd 0.01, at most; of the pictures' 0.25, sd 0.02.
+    # Over 4 seeds and both modes 0.10 of the first at most, sd 0.01; of the pictures 0.25, sd 0.02.
     assert after["val_ce"] < 0.5 * before["val_ce"]
     assert after["val_rec"] < 0.8 * before["val_rec"]
     state = stage.result(learner.model)["llm"]
