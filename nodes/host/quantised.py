@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ...seedstory_core.errors import SeedStoryError
-from ...seedstory_core.quantised import FORMATS, Format, chosen
+from ...seedstory_core.quantised import FORMATS, Format, chosen, exact_on
 
 #: Choices of the loader.
 QUANTISED = tuple(FORMATS)
@@ -17,11 +17,12 @@ def chosen_format(name: str) -> Format | None:
     """The format behind one of `QUANTISED`.
 
     Raises:
-        SeedStoryError: this ComfyUI or its library cannot multiply such weights.
+        SeedStoryError: this ComfyUI, its library or its device cannot multiply such weights.
     """
     form = FORMATS[name]
     if form is not None:
         _check_host(form, name)
+        _check_device(name)
     return chosen(name)
 
 
@@ -31,6 +32,18 @@ def quantised_layers(dtype: torch.dtype) -> Any:
     import comfy.ops
 
     return comfy.ops.mixed_precision_ops({}, dtype, disabled=set())
+
+
+def _check_device(name: str) -> None:
+    """ComfyUI's layers multiply in int8 wherever they are, so there they must be right."""
+    import comfy.model_management
+
+    if not exact_on(comfy.model_management.get_torch_device().type):
+        raise SeedStoryError(
+            f"{name} needs a processor with VNNI instructions (Intel's since 2019, AMD's since Zen "
+            "4); this one cuts off sums of 8-bit products, so pictures and words would be wrong. "
+            "Set quantise to none, or let ComfyUI use a GPU."
+        )
 
 
 def _check_host(form: Format, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from seedstory_core import quantised
 from seedstory_core.babble import make_world
 from seedstory_core.cli import main
 from seedstory_core.engine import open_engine
@@ -69,6 +72,42 @@ def test_a_layer_computes_nearly_what_it_did(
     want = x @ full.T
     assert layer(x).shape == want.shape and layer(x).dtype == x.dtype
     assert 0 < relative(layer(x), want) < bound
+
+
+@pytest.mark.parametrize(("form", "bound"), BOTH)
+def test_where_int8_sums_are_cut_off_the_weights_are_restored(
+    form: Format, bound: float, library: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = weight()
+    layer = QuantisedLinear(form, form.tensors(full))
+    x = torch.randn(7, 64, generator=torch.Generator().manual_seed(3))
+    monkeypatch.setattr(quantised, "exact_on", lambda kind: False)
+    monkeypatch.setattr(type(form), "linear", None)
+    for dtype in (torch.float32, torch.bfloat16):
+        found = layer(x.to(dtype))
+        assert found.dtype == dtype and 0 < relative(found.float(), x @ full.T) < bound
+
+
+OTHER_PROCESSOR = """
+import sys; sys.path.insert(0, {root!r})
+import torch
+from seedstory_core.quantised import Int8, QuantisedLinear, exact_on
+generator = torch.Generator().manual_seed(2)
+full, x = torch.randn(48, 64, generator=generator), torch.randn(7, 64, generator=generator)
+want = x @ full.T
+found = QuantisedLinear(Int8(), Int8().tensors(full))(x)
+print(exact_on("cpu"), float((found - want).norm() / want.norm()))
+"""
+
+
+@pytest.mark.parametrize("instructions", ["SSE41", "AVX2", "AVX512_CORE", "ALL"])
+def test_processors_of_all_kinds_multiply_8_bits_alike(instructions: str, library: None) -> None:
+    """oneDNN is held to older instructions, without those that sum int8 products exactly."""
+    code = OTHER_PROCESSOR.format(root=str(Path(__file__).parents[2]))
+    env = {**os.environ, "DNNL_MAX_CPU_ISA": instructions}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout.split()[-1]) < 0.012, run.stdout
 
 
 def test_int8_needs_no_width_that_can_be_rotated(library: None) -> None:

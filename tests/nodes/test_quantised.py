@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from seedstory_core.quantised import exact_on
+
 MODES = ("int8", "int4")
 
 
@@ -29,6 +31,8 @@ def able(comfy_here: Path) -> None:
     ops = import_module("comfy.ops")
     if "asym_w4a8_int8" not in getattr(ops, "QUANT_ALGOS", {}):
         pytest.skip("not found: int8 and 4-bit layers in this ComfyUI (0.33 has them)")
+    if not exact_on("cpu"):
+        pytest.skip("not found: a processor that sums int8 products (VNNI)")
 
 
 def engine_of(pack: ModuleType, folder: Path, host: Callable[[Any], Any]) -> Any:
@@ -68,6 +72,17 @@ def test_comfyuis_layers_compute_as_the_librarys(
 ) -> None:
     host = pack.nodes.host.comfy_host("fp32", mode)
     assert_same(told(pack, engine_of(pack, world_folder, host)), without_comfyui(mode))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_processor_that_cuts_off_int8_sums_is_named(
+    pack: ModuleType, able: None, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = import_module(f"{pack.__name__}.nodes.host.quantised")
+    monkeypatch.setattr(there, "exact_on", lambda kind: False)
+    error = import_module(f"{pack.__name__}.seedstory_core.errors").SeedStoryError
+    with pytest.raises(error, match=f"{mode} needs a processor with VNNI.*quantise to none"):
+        pack.nodes.host.comfy_host("fp32", mode)
 
 
 @pytest.mark.parametrize(("mode", "each"), [("int8", 1), ("int4", 0.5625)])

@@ -47,11 +47,26 @@ SETTINGS = {
     "plain": ONE | PLAIN,
     "busy": TWO | PLAIN,  # beside a second process that keeps two threads busy
 }
+#: The default tier of what compares numbers, and of what learns.
 TESTS = {
     "numbers": [
-        "tests/core",
-        *(f"--ignore=tests/core/{name}" for name in ("author", "press", "story_file", "training")),
-        "--ignore=tests/core/evaluation/test_probe_training.py",
+        "tests/core/engines",
+        "tests/core/operations",
+        "tests/core/painter",
+        *(
+            f"tests/core/test_{name}.py"
+            for name in (
+                "hosts",
+                "images",
+                "painter",
+                "parity",
+                "quantised",
+                "sampling",
+                "schedule",
+            )
+        ),
+        *(f"tests/core/evaluation/test_{name}.py" for name in ("painting", "runs", "steering")),
+        "tests/core/weights/test_convert.py",
     ],
     "trainings": ["tests/core/training", "tests/core/evaluation/test_probe_training.py"],
 }
