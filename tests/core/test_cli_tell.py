@@ -88,7 +88,7 @@ def test_stopped_while_telling_and_taken_up(world: Path, out: Path, tmp_path: Pa
 
 
 def test_stopped_while_painting_and_taken_up(world: Path, out: Path) -> None:
-    run = start("tell", "--world", world, "--out", out, "--panels", 4, "--steps", 200)
+    run = start("tell", "--world", world, "--out", out, "--panels", 4, "--steps", 100)
     wait_for(run, "Painting 1/4")
     run.send_signal(signal.SIGINT)
     _, errors = run.communicate(timeout=300)

@@ -91,7 +91,8 @@ def test_it_learns_to_reproduce_a_picture(vae: PaletteVae) -> None:
         loss.backward()
         optimizer.step()
     vae.eval()
-    assert (vae.indices(vae.encode_native(native)) == labels.argmax(-1)).float().mean() > 0.9
+    right = vae.indices(vae.encode_native(native)) == labels.argmax(-1)
+    assert right.float().mean() > 0.9  # with each of 5 seeds all were
 
 
 def test_weights_in_half_precision_are_cast_where_they_are_used(vae: PaletteVae) -> None:
