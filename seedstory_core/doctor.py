@@ -87,8 +87,8 @@ def examine_outside(models: Path, deep: bool = False) -> list[Finding]:
     known = {models / entry.path for entry in CATALOG}
     official = models / WORLDS / "official"
     for path in sorted(official.rglob("*")) if official.is_dir() else []:
-        if path.is_file() and path not in known and not path.name.endswith(_IGNORED):
-            name = str(path.relative_to(models))
+        if path.is_file() and path not in known and not path.name.lower().endswith(_IGNORED):
+            name = path.relative_to(models).as_posix()
             advice = "Not of this pack; move or delete it if you do not need it."
             findings.append(Finding(name, UNKNOWN_FILE, path.stat().st_size, "unknown", advice))
     return findings

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +110,16 @@ def disk_guard(target: Path, needed: int | None = None) -> Iterator[None]:
         raise SeedStoryError(words) from error
 
 
-def disk_words(error: OSError, target: Path, needed: int | None = None) -> str | None:
-    """What to tell users when writing ``target`` fails for the disk's sake; None: another fault."""
+def disk_words(
+    error: OSError, target: Path, needed: int | None = None, whole: bool = True
+) -> str | None:
+    """What to tell users when writing ``target`` fails for the disk's sake; None: another fault.
+
+    Args:
+        whole: whether the file appears whole or not at all, as all do that are written here.
+    """
     code, number = getattr(error, "winerror", None), error.errno
+    kept = "; nothing half-written was kept" if whole else ""
     if number in _FORBIDDEN:
         return (
             f"Cannot write to {target} ({error.strerror}): the disk is read-only, or this "
@@ -124,7 +131,7 @@ def disk_words(error: OSError, target: Path, needed: int | None = None) -> str |
         wants = "" if needed is None else f"needed {human(needed)} ({needed} bytes), "
         return (
             f"Disk full while writing {target}: {wants}{human(free)} ({free} bytes) are free "
-            f"({error.strerror}). Free some space and run it again; nothing half-written was kept."
+            f"({error.strerror}). Free some space and run it again{kept}."
         )
     if number == errno.ENAMETOOLONG or code in (_TOO_LONG, _NO_NAME) or _is_long(target, number):
         return (
@@ -140,7 +147,7 @@ def disk_words(error: OSError, target: Path, needed: int | None = None) -> str |
     if number in _BROKEN:
         return (
             f"The disk with {target}, or the connection to it, failed ({error.strerror}). Check "
-            "it, or choose another folder; nothing half-written was kept."
+            f"it, or choose another folder{kept}."
         )
     if number in _MANY_OPEN:
         return (
@@ -216,9 +223,7 @@ def atomic_folder(target: Path, over: bool = False) -> Iterator[Path]:
         with held_folder(target) as (part, let_go):
             yield part
             let_go()
-            for path in part.rglob("*"):
-                if path.is_file():
-                    _sync(path)
+            _sync_all([path for path in part.rglob("*") if path.is_file()])
             if over:
                 held.rmtree(target)
             elif target.is_dir() and not any(target.iterdir()):
@@ -261,7 +266,7 @@ def atomic_batch() -> Iterator[Callable[[Path, bytes], None]]:
     """Yields what writes ``(target, data)``; the files get their names when the block ends well.
 
     Each is whole or absent, as by `atomic_write_bytes`, but the disk is not waited for after every
-    one of many files.
+    one of many files. One batch at a time in a folder: what another left there is swept.
 
     Raises:
         SeedStoryError: the disk is full, read-only or failing; none of the files has changed then,
@@ -276,6 +281,7 @@ def atomic_batch() -> Iterator[Callable[[Path, bytes], None]]:
                 if target.parent not in folders:
                     made.enter_context(_folder(target.parent))
                     folders.add(target.parent)
+                    sweep(target.parent)
                 parts[target] = part_of(target)
                 parts[target].write_bytes(data)
 
@@ -290,14 +296,18 @@ def atomic_batch() -> Iterator[Callable[[Path, bytes], None]]:
                 sync_folder(folder)
 
 
-def _name_all(parts: dict[Path, Path]) -> None:
-    """Wait for the disk, then give the parts their names."""
+def _sync_all(parts: Collection[Path]) -> None:
     if len(parts) > _MANY and hasattr(os, "sync"):
         os.sync()  # once for all
-    else:
-        for target, part in parts.items():
-            with disk_guard(target):
-                _sync(part)
+        return
+    for part in parts:
+        with disk_guard(part):
+            _sync(part)
+
+
+def _name_all(parts: dict[Path, Path]) -> None:
+    """Wait for the disk, then give the parts their names."""
+    _sync_all(parts.values())
     for target, part in parts.items():
         with disk_guard(target):
             held.replace(part, target)

@@ -15,14 +15,10 @@ from typing import IO
 
 from .errors import SeedStoryError
 from .files import human
+from .names import fault
 
 MAX_NAME = 240  # bytes of one name; a temporary file beside it takes 15 more, file systems 255
 MAX_PATH = 240  # characters of a whole path in a story
-#: Names that Windows gives to devices, whatever ending they have.
-RESERVED = frozenset(
-    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
-)
-_FORBIDDEN = frozenset('<>"|?*')  # on Windows; what separates is found before
 _SURROGATE = 0x20000000  # of Windows' tags: the file stands for another one
 
 
@@ -39,8 +35,7 @@ def name_fault(name: str) -> str:
     if any(len(part.encode()) > MAX_NAME for part in parts):
         return "has a name that is too long or has control characters"
     for part in parts:
-        stem = part.split(".")[0].rstrip(" ").casefold()
-        if part in ("", ".") or part[-1] in ". " or _FORBIDDEN & set(part) or stem in RESERVED:
+        if fault(part) is not None:
             return "has a name that not every system can keep"
     return ""
 
@@ -61,10 +56,10 @@ def plain_path(folder: Path, relative: str) -> Path:
     Raises:
         SeedStoryError: the path leaves ``folder``, is no plain name, or goes through a link.
     """
-    fault = name_fault(relative)
-    if fault:
+    reason = name_fault(relative)
+    if reason:
         raise SeedStoryError(
-            f"The path {_short(relative)} leaves its folder {folder} or {fault}; refusing it."
+            f"The path {_short(relative)} leaves its folder {folder} or {reason}; refusing it."
         )
     path = folder
     for part in relative.split("/"):

@@ -19,6 +19,7 @@ from torch import Tensor
 from .errors import SeedStoryError
 from .feature_files import MAX_FEATURES, features_of
 from .files import human
+from .names import key
 from .picture_files import MAX_FILE, PNG_ONLY, decode_picture
 from .plain_files import open_plain, plain_size, read_plain
 from .story import next_uid
@@ -106,7 +107,7 @@ class _Bounded:
         return image
 
     def _once(self, relative: str) -> None:
-        same = relative.casefold()  # one file on Windows and macOS
+        same = key(relative)  # one file on Windows and macOS
         if same in self._names:
             raise SeedStoryError(
                 f"{self.where} names the file {relative!r} twice; every panel has files of its "

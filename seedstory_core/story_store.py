@@ -14,7 +14,6 @@ from strangers too: nothing read here is trusted.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ from torch import Tensor
 from .errors import SeedStoryError
 from .files import atomic_batch, atomic_write_bytes
 from .locks import folder_lock
+from .names import place_for, safe_name
 from .picture_files import MAX_FILE
-from .plain_files import RESERVED, free_path, read_plain
+from .plain_files import free_path, read_plain
 from .story import feature_digests
 from .story_reader import (
     MANIFEST,
@@ -43,20 +43,6 @@ from .types import Panel, Story
 __all__ = ["divergence", "find_stories", "keep", "load_story", "safe_name", "save_story"]
 
 ROUNDING = 1e-3  # of the largest feature; what telling again may change without being other
-MAX_NAME = 120  # bytes, since file systems count those
-
-
-def safe_name(wanted: str) -> str:
-    """A folder name on every system that reads like ``wanted``: ``a/b: c?`` -> ``a_b_ c_``."""
-    begun = wanted.strip(" .~")[: 4 * MAX_NAME]  # composing takes the square of many marks
-    text = unicodedata.normalize("NFC", begun.encode(errors="replace").decode())
-    kept = "".join(
-        "_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char
-        for char in text
-    )
-    short = kept.strip(" .~").encode()[:MAX_NAME].decode(errors="ignore")
-    name = short.strip(" .~") or "story"
-    return f"_{name}" if name.split(".")[0].lower() in RESERVED else name
 
 
 def keep(root: Path, story: Story) -> Path:
@@ -68,10 +54,10 @@ def keep(root: Path, story: Story) -> Path:
     """
     name = safe_name(story.run)
     with folder_lock(root):  # else two runs of one name could both find the folder free
-        folder, tried = root / name, set()
+        folder, tried = place_for(root, name), set()
         while (split := _occupied(folder, story)) is not None:
             tried.add(folder)
-            folder = root / f"{name}~{story.panels[split].uid[:8]}"
+            folder = place_for(root, f"{name}~{story.panels[split].uid[:8]}")
             while folder in tried:  # only damaged or tampered folders lead here
                 folder = folder.with_name(f"{folder.name}~")
         save_story(folder, story)

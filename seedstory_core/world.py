@@ -118,6 +118,8 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         SeedStoryError: it leaves ``root``, or no file can have this name.
     """
+    from .names import fault
+
     pure = PurePosixPath(relative.replace("\\", "/"))
     try:
         if "\0" in relative or any(len(name.encode()) > MAX_NAME for name in pure.parts):
@@ -131,6 +133,11 @@ def inside(root: Path, relative: str) -> Path:
         ) from error
     if pure.is_absolute() or ":" in relative or not target.is_relative_to(top):
         raise SeedStoryError(f"The path {relative!r:.300} leaves its folder {root}; refusing it.")
+    for name in pure.parts:
+        if name != ".." and (reason := fault(name)) is not None:
+            raise SeedStoryError(
+                f"{name!r:.80} in the path {relative!r:.80} {reason}; refusing it."
+            )
     return target
 
 

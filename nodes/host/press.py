@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...seedstory_core import held
 from ...seedstory_core.errors import SeedStoryError
+from ...seedstory_core.names import key, safe_name
 from ...seedstory_core.types import Story
 from ...seedstory_core.world import find_worlds, load_world
 from .carrying import running_workflow
@@ -90,7 +91,7 @@ def pressed(
     stem = _UNSAFE.sub("_", name).strip(" .")[:MAX_NAME] or "book"
     settings = _noticed(story, settings)
     data = pack_story(with_workflow(story, running_workflow())) if carry else b""
-    folder = _new_folder(stem)
+    folder = _new_folder(stem := safe_name(stem, "book"))
     report = Reporter(stages=len(endings))
     try:
         for ending in endings:
@@ -143,9 +144,13 @@ def _new_folder(stem: str) -> Path:
     """A folder that no other run has: making it is what reserves it."""
     root = Path(folder_paths.get_output_directory()) / BOOKS
     root.mkdir(parents=True, exist_ok=True)
+    taken = {key(path.name) for path in root.iterdir()}  # "Fox" is "fox" on other systems
     for number in range(1, MAX_TRIES):
+        folder = root / f"{stem}_{number:05d}"
+        if key(folder.name) in taken:
+            continue
         try:
-            (folder := root / f"{stem}_{number:05d}").mkdir()
+            folder.mkdir()
         except FileExistsError:
             continue
         return folder

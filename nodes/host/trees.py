@@ -45,8 +45,10 @@ def story_tree(stories: Sequence[Story]) -> Tree:
 
 def kept_folder(story: Story) -> str:
     """Name of the folder that holds ``story`` or begins with it, as `keep` names them; else ""."""
+    from ...seedstory_core.names import place_for
+
     root = stories_folder()
-    folder, tried = root / safe_name(story.run), set()
+    folder, tried = place_for(root, safe_name(story.run)), set()
     while (folder / MANIFEST).is_file() and folder not in tried:
         tried.add(folder)
         try:
@@ -55,7 +57,7 @@ def kept_folder(story: Story) -> str:
             split = 0
         if split is None:
             return folder.name
-        folder = root / f"{safe_name(story.run)}~{story.panels[split].uid[:8]}"
+        folder = place_for(root, f"{safe_name(story.run)}~{story.panels[split].uid[:8]}")
     return ""
 
 

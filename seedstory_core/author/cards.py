@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import SeedStoryError
 from ..files import atomic_write_bytes, atomic_write_json, human
 from ..images import check_picture, encode_png, read_picture
+from ..names import place_for
 from ..story import check_caption
 from ..story_store import safe_name
 from ..types import Character
@@ -149,7 +150,7 @@ def save_card(library: Path, card: Card, replace: bool = False) -> Path:
     Raises:
         SeedStoryError: there is another card of this name, and it is not to be replaced.
     """
-    folder = library / safe_name(card.name)
+    folder = place_for(library, safe_name(card.name))
     known = load_card(folder) if (folder / MANIFEST).is_file() else None
     if known is not None:
         if _same(known, card):

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from ..errors import SeedStoryError
-from ..troubles import in_words
+from ..troubles import in_words, require_memory
 
 COMMANDS = (
     "tell",
@@ -62,6 +62,7 @@ def _replace_letters() -> None:
 
 
 def _run(given: list[str]) -> int:
+    require_memory()
     modules = {name: import_module(f"{__name__}.{name}") for name in COMMANDS if _exists(name)}
     parser = _parser(modules)
     if not given:

@@ -147,13 +147,13 @@ def _packed(source: Path, out: Path) -> Path:
 
 
 def _unpacked(source: Path, out: Path) -> Path:
+    from ..files import atomic_folder
     from ..story_file import SUFFIX, open_any, unpack_story_file
     from ..story_store import save_story
 
     if source.suffix.lower() == SUFFIX:
         unpack_story_file(source, out)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SeedStoryError(f"{out} is there already. Give a new or empty folder.")
     else:
-        save_story(out, open_any(source))
+        with atomic_folder(out) as making:
+            save_story(making, open_any(source))
     return out

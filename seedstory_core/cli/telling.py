@@ -16,6 +16,7 @@ from ..files import PART, sweep_parts
 from ..hosts import LocalPart, local_host
 from ..locks import LOCK, folder_lock
 from ..memory import kept_by
+from ..names import safe_name
 from ..painter import batches, open_painter
 from ..quantised import Format
 from ..sampling import Sampling, describe
@@ -208,7 +209,8 @@ class Run:
     def pack(self) -> None:
         """Leave the story as one file beside its pictures."""
         if self.story.panels:
-            pack_folder(self.folder, self.folder / f"{self.folder.resolve().name}{SUFFIX}")
+            name = safe_name(self.folder.resolve().name)
+            pack_folder(self.folder, self.folder / f"{name}{SUFFIX}")
 
     def close(self) -> None:
         """Let others write to the folder again."""

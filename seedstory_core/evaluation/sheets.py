@@ -9,7 +9,7 @@ import torch
 
 from ..book.page import Grid, pages
 from ..errors import SeedStoryError
-from ..files import atomic_write_bytes
+from ..files import atomic_batch
 from ..images import encode_png, enlarge
 from ..types import Panel, Story, WorldRef
 from .runs import ToldStory
@@ -39,9 +39,8 @@ def sheet(story: ToldStory, title: str, columns: int = COLUMNS) -> bytes:
 
 def write_sheets(folder: Path, stories: Sequence[ToldStory], name: str) -> list[Path]:
     """A sheet for each story, ``<name>-<number>.png``."""
-    written = []
-    for story in stories:
-        path = folder / f"{name}-{story.number:02d}.png"
-        atomic_write_bytes(path, sheet(story, name))
-        written.append(path)
+    written = [folder / f"{name}-{story.number:02d}.png" for story in stories]
+    with atomic_batch() as write:
+        for path, story in zip(written, stories, strict=True):
+            write(path, sheet(story, name))
     return written

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import SeedStoryError
-from ..files import atomic_write_bytes
+from ..files import atomic_folder
 from .dataset import save_picture, story_seed_of
 from .render import draw_freedom, render
 from .scene import CAST, GUEST
@@ -55,16 +55,17 @@ def write_guest(
     if folder.exists() and any(folder.iterdir()):
         raise SeedStoryError(f"{folder} is not empty. Choose another folder.")
     done = seen = 0
-    for number, (story_seed, story) in enumerate(guest_stories(panels, seed, split)):
-        rng = random.Random(f"guest/{split}/{story_seed}")
-        place = folder / f"{number:03d}"
-        place.mkdir(parents=True)
-        for index, script in enumerate(story):
-            save_picture(place / f"{index:02d}.png", render(script.scene, draw_freedom(rng)))
-            text = f"{script.caption}\n".encode()
-            atomic_write_bytes(place / f"{index:02d}.txt", text)
-            done += 1
-            seen += any(actor.name == GUEST for actor in script.scene.actors)
-            if progress is not None:
-                progress(done, panels, place.name)
+    with atomic_folder(folder) as making:
+        for number, (story_seed, story) in enumerate(guest_stories(panels, seed, split)):
+            rng = random.Random(f"guest/{split}/{story_seed}")
+            place = making / f"{number:03d}"
+            place.mkdir(parents=True)
+            for index, script in enumerate(story):
+                save_picture(place / f"{index:02d}.png", render(script.scene, draw_freedom(rng)))
+                text = f"{script.caption}\n".encode()
+                (place / f"{index:02d}.txt").write_bytes(text)
+                done += 1
+                seen += any(actor.name == GUEST for actor in script.scene.actors)
+                if progress is not None:
+                    progress(done, panels, place.name)
     return seen

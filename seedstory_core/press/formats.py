@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..book.fonts import Fonts
 from ..errors import SeedStoryError
-from ..files import atomic_write_bytes
+from ..files import atomic_batch
 from ..images import encode_png
 from ..story_file import embed_in_png
 from ..types import Progress, Story, no_progress
@@ -75,16 +75,19 @@ def press(
 def write_pages(
     book: Book, folder: Path, story_file: bytes = b"", progress: Progress = no_progress
 ) -> Path:
-    """Write ``001.png``, ``002.png``, ... into ``folder``, each whole or not at all.
+    """Write ``001.png``, ``002.png``, ... into ``folder``, all or none.
+
+    Pages that an earlier book has there are replaced; what killed runs left is swept.
 
     Args:
         story_file: the story as a ``.seedstory`` file, put into the first page alone: in each it
             would multiply the size of the book.
     """
     digits = max(3, len(str(len(book.sheets))))
-    for number, image in enumerate(page_images(book, progress), start=1):
-        data = encode_png(image)
-        if number == 1 and story_file:
-            data = embed_in_png(data, story_file)
-        atomic_write_bytes(folder / f"{number:0{digits}d}.png", data)
+    with atomic_batch() as write:
+        for number, image in enumerate(page_images(book, progress), start=1):
+            data = encode_png(image)
+            if number == 1 and story_file:
+                data = embed_in_png(data, story_file)
+            write(folder / f"{number:0{digits}d}.png", data)
     return folder

@@ -19,6 +19,7 @@ from typing import IO
 
 from ..errors import SeedStoryError
 from ..files import human
+from ..names import key
 from ..plain_files import MAX_PATH, name_fault, open_chosen
 from ..story_reader import MANIFEST, MAX_PANELS
 
@@ -160,11 +161,11 @@ class Archive:
         taken: set[str] = set()
         for member in members:
             reason = _fault(member)
-            if reason is None and member.filename.casefold() in taken:
+            if reason is None and key(member.filename) in taken:
                 reason = "is there twice"
             if reason is not None:
                 raise self._refused(f"its member {member.filename[:MAX_PATH]!r} {reason}")
-            taken.add(member.filename.casefold())
+            taken.add(key(member.filename))
             self._members[member.filename] = member
 
     def _check_places(self, members: list[zipfile.ZipInfo]) -> None:

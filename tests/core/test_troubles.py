@@ -153,6 +153,26 @@ def test_a_command_with_too_little_memory_ends_in_a_sentence(tmp_path: Path) -> 
     assert "damaged" not in ended.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA")
+@pytest.mark.parametrize("megabytes", [200, 400, 600, 700])
+def test_too_little_memory_to_load_anything_is_said_at_once(megabytes: int) -> None:
+    """Loading torch with so little ends in errors of every kind, and in crashes."""
+    code = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_DATA, ({megabytes} << 20,) * 2)\n"
+        "from seedstory_core.cli import main\n"
+        "sys.exit(main(['doctor']))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert ended.returncode == 2 and "too little memory" in ended.stderr, ended.stderr
+
+
 def test_without_a_home_folder_the_variable_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
