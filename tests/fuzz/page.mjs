@@ -1,8 +1,8 @@
 // Reads files as the page does, with the parser of web/story_files.js and without a browser.
 //
 // A line of JSON comes for each file: {name, data (base64)}. A line goes back: what came of it, its
-// seconds of CPU and the most memory of the process so far.
-import { readFileSync } from "node:fs";
+// seconds of CPU and the memory that it took.
+import { readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 const source = readFileSync(process.argv[2], "utf-8").replaceAll(/^export /gm, "");
@@ -31,7 +31,12 @@ async function read({ name, data }) {
   return "read";
 }
 
+const kilobytes = (name) =>
+  Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(readFileSync("/proc/self/status", "utf-8"))[1]);
+
 for await (const line of createInterface({ input: process.stdin })) {
+  writeFileSync("/proc/self/clear_refs", "5"); // the peak of memory is that of this file alone
+  const before = kilobytes("VmRSS");
   const began = process.cpuUsage();
   let word, text = "";
   try {
@@ -43,6 +48,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     text = `${error?.name} in ${place}: ${error?.message}`;
   }
   const { user, system } = process.cpuUsage(began);
-  const most = process.resourceUsage().maxRSS; // KB
-  process.stdout.write(`${JSON.stringify({ word, text, seconds: (user + system) / 1e6, most })}\n`);
+  const seconds = (user + system) / 1e6;
+  const megabytes = Math.round((kilobytes("VmHWM") - before) / 1024);
+  process.stdout.write(`${JSON.stringify({ word, text, seconds, megabytes })}\n`);
 }

@@ -32,9 +32,7 @@ class Node:
             ["node", "--max-old-space-size=1500", SCRIPT, PARSER],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        first = self.read("first", b"")
-        assert first is not None, "node does not run the page's reader"
-        self._most = first["most"]
+        assert self.read("first", b"") is not None, "node does not run the page's reader"
 
     def read(self, name: str, data: bytes) -> dict[str, object] | None:
         """What Node says of one file; None where it did not end."""
@@ -53,9 +51,7 @@ class Node:
             self.close()
             return Outcome(NAME, seed, "killed", name[-10:], "no answer", PATIENCE)
         word, text = str(answer["word"]), str(answer["text"])
-        seconds, most = float(str(answer["seconds"])), int(str(answer["most"]))
-        grown = max(0, most - self._most) // 1024
-        self._most = max(self._most, most)
+        seconds, grown = float(str(answer["seconds"])), int(str(answer["megabytes"]))
         where = text.partition(":")[0] if word == "raw" else ""
         if word != "raw" and seconds > SECONDS:
             word, where = "slow", NAME

@@ -42,13 +42,11 @@ class Cards:
         library = folder / "cards"
         card = library / rng.choice(("Mila", "Mila", "a b", ".x"))
         card.mkdir(parents=True)
-        data = odd.mutated(rng, CARD) if rng.random() < 0.9 else CARD
+        data = odd.mutated(rng, CARD) if rng.random() < 0.8 else CARD
         (card / "card.json").write_bytes(odd.encoded(rng, data))
         sound = pictures.sound()[0]
         (card / "picture.png").write_bytes(sound if rng.random() < 0.7 else pictures.picture(rng))
-        names = rng.choice(
-            ("*", "Mila", prose.sentence(rng), "Mila, Mila", "../secret.png", "\x00")
-        )
+        names = rng.choice(("*", "*", "*", "Mila", prose.sentence(rng), "../secret.png", "\x00"))
         caption = rng.choice(("Mila runs. Mila falls.", prose.sentence(rng)))
 
         def read() -> None:

@@ -37,7 +37,10 @@ from seedstory_core.types import Character, Panel, Story, WorldRef
 from .. import damage, odd, pdfs, pictures, tensors, zips
 
 MANIFEST = "story.json"
-WORKFLOW = {"workflow": {"nodes": [{"id": 1, "type": "x"}], "links": []}, "prompt": {"1": {}}}
+WORKFLOW = {
+    "workflow": {"nodes": [{"id": 1, "type": "x"}], "links": []},
+    "prompt": {"1": {"class_type": "x", "inputs": {}}},
+}
 LINK = f"data:{MEDIA_TYPE};base64,"
 
 
