@@ -24,7 +24,7 @@ from .watch import Watch  # noqa: E402
 MANY = 6000
 COUNTS = {"caption": 2500, "script": 4000, "font": 2500, "weights": 1500, "world": 3000,
           "lora": 2500, "controlnet": 1500, "page": 4000}  # fmt: skip
-HOSTED = {"lora", "controlnet", "route"}  # need a ComfyUI
+HOSTED = {"lora", "controlnet", "route", "widget"}  # need a ComfyUI
 
 
 def main() -> int:

@@ -47,6 +47,7 @@ def hosted_kinds(place: Path, sound: Sound) -> dict[str, Kind]:
     pack = _pack(tree, place / "base")
     model = _model(pack, place)
     made: list[Kind] = [Loras(pack, model), ControlNets(pack, model), Routes(pack, sound)]
+    made.append(Widgets(pack))
     return {kind.name: kind for kind in made}
 
 
@@ -202,7 +203,7 @@ class Routes:
     name = "route"
 
     def __init__(self, pack: ModuleType, sound: Sound) -> None:
-        self._sound, self._host = sound, pack.nodes.host
+        self._sound = sound
         from aiohttp import web
 
         table = web.RouteTableDef()
@@ -223,12 +224,8 @@ class Routes:
                 path.write_bytes(data)
         path, query = rng.choice(list(self._routes)), self._query(rng, names)
         request = make_mocked_request("GET", f"{path}?{query}")
-        asked = rng.choice((*odd.NAMES, "a.png [output]", "x [temp]", "../secret.png [input]"))
-        by_name = rng.random() < 0.2
 
         def read() -> None:
-            if by_name:
-                self._host.carrier(asked)
             answer = asyncio.run(self._routes[path](request))
             assert answer.status < 500
             json.loads(answer.text)
@@ -247,3 +244,59 @@ class Routes:
                 else f"{key}={quote(damage.noise(rng))}"
             )
         return "&".join(parts)
+
+
+class Widgets:
+    """Texts in the widgets of a stranger's workflow: names of files, templates, languages."""
+
+    name = "widget"
+
+    def __init__(self, pack: ModuleType) -> None:
+        host = pack.nodes.host
+        story = importlib.import_module(f"{PACK}.seedstory_core.story")
+        types = importlib.import_module(f"{PACK}.seedstory_core.types")
+        cast = importlib.import_module(f"{PACK}.seedstory_core.author").cast
+        empty = types.Story((), "seed-story", types.WorldRef("w", "0" * 64), "tale")
+        tale = story.append(empty, types.Panel("A fox.", "A fox.", "opening"))
+        ours = importlib.import_module(f"{PACK}.nodes.host.pages").own_font
+        folder = importlib.import_module(f"{PACK}.nodes.host.folders").story_folder
+        self._uses: tuple[Callable[[str], object], ...] = (
+            host.carrier,
+            host.script_file,
+            host.find_controlnet,
+            host.find_story,
+            folder,
+            host.open_named_world,
+            ours,
+            lambda text: host.save_file(tale, text),
+            lambda text: host.book_settings(text, "A5", "(automatic)", ""),
+            lambda text: host.book_settings("single", text, "(automatic)", ""),
+            lambda text: host.book_settings("single", "A5", text, ""),
+            lambda text: host.book_settings("single", "A5", "(automatic)", text),
+            lambda text: host.book_settings("single", "A5", "(automatic)", "", language=text),
+            lambda text: cast(host.characters_folder(), text),
+        )
+
+    def make(self, rng: random.Random, folder: Path) -> Callable[[], object]:
+        import folder_paths
+
+        for setter in ("output", "input", "temp", "user"):
+            getattr(folder_paths, f"set_{setter}_directory")(str(folder / setter))
+            (folder / setter).mkdir()
+        (folder / "input" / "tale.png").write_bytes(b"x")
+        use = rng.choice(self._uses)
+        name = rng.choice((*odd.NAMES, *odd.TEXTS, "tale.png", prose.sentence(rng)))
+        marks = (
+            "",
+            "",
+            "",
+            " [output]",
+            " [temp]",
+            " [input]",
+            "%date:yyyy%",
+            "%width%",
+            "/",
+            " [x]",
+        )
+        text = name + rng.choice(marks)
+        return lambda: use(text)
