@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 
-from ..book.fonts import Face
+from ..book.fonts import SHIPPED, Face
 from ..errors import SeedStoryError
 from .extras import need
+
+#: What fontTools raises where the tables of a font contradict each other: anything.
+_DAMAGED = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError,
+            OSError, RuntimeError, TypeError, ValueError, struct.error, zlib.error)  # fmt: skip
 
 
 def subsets(faces: Mapping[str, Face]) -> dict[Face, bytes]:
     """A small OpenType file for each font of ``faces`` (character -> font).
 
     Raises:
-        SeedStoryError: fontTools is not installed, or the font's maker forbids embedding.
+        SeedStoryError: fontTools is not installed, the font's maker forbids embedding, or it is
+            damaged.
     """
     wanted: dict[Face, set[str]] = {}
     for char, face in faces.items():
@@ -22,9 +30,32 @@ def subsets(faces: Mapping[str, Face]) -> dict[Face, bytes]:
     return {face: _subset(face, "".join(sorted(chars))) for face, chars in wanted.items()}
 
 
+@contextlib.contextmanager
+def embedding(faces: Iterable[Face]) -> Iterator[None]:
+    """Turns what a library says of damaged fonts into a sentence that names them.
+
+    Raises:
+        SeedStoryError: one of ``faces`` is damaged. Errors where all are shipped ones pass: they
+            are not the fonts'.
+    """
+    foreign = sorted({str(face.path) for face in faces if face.path != SHIPPED})
+    library_error = need("fontTools.ttLib").TTLibError
+    try:
+        yield
+    except SeedStoryError:
+        raise
+    except (library_error, *_DAMAGED) as error:
+        if not foreign:
+            raise
+        raise SeedStoryError(
+            f"The font {', '.join(foreign)} is damaged and cannot be embedded ({error!r:.200}). "
+            "Remove it, or choose another."
+        ) from error
+
+
 def _subset(face: Face, text: str) -> bytes:
     subset, ttlib = need("fontTools.subset"), need("fontTools.ttLib")
-    try:
+    with embedding([face]):
         # without the time of day, so that the same book is the same file
         font = ttlib.TTFont(face.path, fontNumber=face.index, lazy=True, recalcTimestamp=False)
         if font["OS/2"].fsType & 0x0002:
@@ -37,6 +68,4 @@ def _subset(face: Face, text: str) -> bytes:
         cutter.subset(font)
         out = io.BytesIO()
         font.save(out)
-    except (ttlib.TTLibError, KeyError) as error:
-        raise SeedStoryError(f"The font {face.path} cannot be embedded ({error!r}).") from error
     return out.getvalue()

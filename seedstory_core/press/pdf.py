@@ -20,6 +20,7 @@ from ..images import enlarge, pixel_size, to_pil
 from ..story_file.archive import ATTACHMENT, MEDIA_TYPE
 from ..types import Progress, no_progress
 from .extras import need
+from .glyphs import embedding
 from .sheets import PAPER, Book, Picture, Rect, Shape, Sheet, Words
 
 CREATED = datetime(1980, 1, 1, tzinfo=timezone.utc)  # always: the same book is the same file
@@ -77,12 +78,13 @@ class PdfMaker:
             wanted.setdefault(face, {32}).add(ord(char))
         for number, (face, codes) in enumerate(wanted.items()):
             self.names[face] = f"face{number}"
-            self.pdf.add_font(
-                self.names[face],
-                fname=str(face.path),
-                collection_font_number=face.index,
-                unicode_range=sorted(codes),
-            )
+            with embedding([face]):
+                self.pdf.add_font(
+                    self.names[face],
+                    fname=str(face.path),
+                    collection_font_number=face.index,
+                    unicode_range=sorted(codes),
+                )
 
     def page(self, sheet: Sheet) -> None:
         """Add one page with its boxes: media as large as the bleed, trim and bleed for printers."""
@@ -109,7 +111,8 @@ class PdfMaker:
                 desc="The story itself, to be opened again",
                 mime_type=MEDIA_TYPE,
             )
-        return bytes(self.pdf.output())
+        with embedding(self.names):  # which is where fpdf2 cuts the fonts down
+            return bytes(self.pdf.output())
 
     def _picture(self, step: Picture) -> None:
         panel = self.book.story.panels[step.panel]
