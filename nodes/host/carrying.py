@@ -81,13 +81,14 @@ def _new_file(prefix: str, ending: str, data: bytes) -> tuple[Path, str]:
     """Write a file that no other has the name of, also when two runs ask at once.
 
     Returns: its path, and its folder as seen from the output folder.
+
+    Raises:
+        SeedStoryError: the prefix leads out of the output folder, or no file can have this name.
     """
     root = folder_paths.get_output_directory()
+    _check_prefix(prefix, root)
     with disk_guard(Path(root)):
-        try:
-            folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
-        except ValueError as error:  # NUL, or half a letter
-            raise SeedStoryError(f"{prefix!r:.200} is no name of a file ({error}).") from error
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
     numbers = range(counter, counter + MAX_TRIES)
     path = atomic_write_new((Path(folder, f"{name}_{n:05}_{ending}") for n in numbers), data)
     if path is None:
@@ -95,6 +96,21 @@ def _new_file(prefix: str, ending: str, data: bytes) -> tuple[Path, str]:
             f"No free name {name}_{counter:05}_{ending} in {folder}. Choose another prefix."
         )
     return path, subfolder
+
+
+def _check_prefix(prefix: str, root: str) -> None:
+    """Refuse in words what ComfyUI would refuse by a bare exception, or not at all."""
+    try:
+        folder = os.path.join(root, os.path.dirname(os.path.normpath(prefix)))
+        places = (os.path.abspath, os.path.realpath)  # one by older hosts, one by newer ones
+        if not all(Path(place(folder)).is_relative_to(place(root)) for place in places):
+            raise ValueError("it leads out of the output folder")
+        if b"\0" in os.fsencode(prefix):
+            raise ValueError("it has a NUL")
+    except (OSError, ValueError) as error:  # also half a letter
+        raise SeedStoryError(
+            f"{prefix!r:.200} is no prefix of a file ({error}). Give a name, or folder/name."
+        ) from error
 
 
 def carrier_choices() -> list[str]:
