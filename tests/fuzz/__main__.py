@@ -18,12 +18,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from . import page  # noqa: E402
 from .harness import SECRET, Kind, Outcome, Tally, fuzz, read_one, rng_of, workplace  # noqa: E402
 from .kinds.stories import Sound  # noqa: E402
+from .once import ONCE  # noqa: E402
 from .watch import Watch  # noqa: E402
 
 #: Inputs of a whole run: fewer of those that take longer than a few milliseconds.
-MANY = 6000
-COUNTS = {"caption": 2500, "script": 4000, "font": 2500, "weights": 1500, "world": 3000,
-          "lora": 2500, "controlnet": 1500, "page": 4000}  # fmt: skip
+MANY = 5000
+COUNTS = {"caption": 2000, "script": 4000, "font": 2000, "weights": 1200, "world": 2500,
+          "lora": 2000, "controlnet": 1200, "page": 4000}  # fmt: skip
 HOSTED = {"lora", "controlnet", "route", "widget"}  # need a ComfyUI
 
 
@@ -73,8 +74,11 @@ def _kinds(place: Path, names: list[str] | None) -> dict[str, Kind]:
     return {name: kinds[name] for name in names or kinds if name in kinds}
 
 
-def _seeds(name: str, first: int, count: int | None) -> range:
-    return range(first, first + (COUNTS.get(name, MANY) if count is None else count))
+def _seeds(name: str, first: int, count: int | None) -> list[int]:
+    """A whole run begins with what once was a fault."""
+    if count is not None:
+        return list(range(first, first + count))
+    return [*ONCE.get(name, ()), *range(first, first + COUNTS.get(name, MANY))]
 
 
 def _repeat(kinds: Mapping[str, Kind], seed: int, place: Path) -> int:
