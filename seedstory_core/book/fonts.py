@@ -72,7 +72,13 @@ def _open(path: Path, index: int, size: float) -> ImageFont.FreeTypeFont:
     try:
         return ImageFont.truetype(str(path), size, index=index)
     except OSError as error:
-        raise SeedStoryError(f"The font {path} cannot be used ({error}). Remove it.") from error
+        raise unusable([path], error) from error
+
+
+def unusable(paths: Iterable[Path], error: OSError) -> SeedStoryError:
+    """What to raise where a font cannot be opened, or a letter of it cannot be drawn."""
+    named = ", ".join(sorted({str(path) for path in paths}))
+    return SeedStoryError(f"The font {named} cannot be used ({error}). Remove it.")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from itertools import groupby, islice
 
 from PIL import ImageDraw, features
 
-from .fonts import Face
+from .fonts import Face, unusable
 from .letters import ELLIPSIS, tidy
 
 #: Marks that must not begin a line, and marks that must not end one (kinsoku). Escaped, since some
@@ -65,15 +65,22 @@ class Setter:
 
     def width(self, line: str) -> float:
         """Length of ``line`` in pixels."""
-        return sum(face.at(self.size).getlength(run) for face, run in self.runs(line))
+        runs = self.runs(line)
+        try:
+            return sum(face.at(self.size).getlength(run) for face, run in runs)
+        except OSError as error:  # a letter's outline is damaged
+            raise unusable((face.path for face, _ in runs), error) from error
 
     def draw(self, draw: ImageDraw.ImageDraw, x: float, y: float, line: str, colour: str) -> None:
         """Draw ``line``; (x, y) is the left end of its base line."""
         direction = "rtl" if right_to_left(line) and features.check("raqm") else None
         for face, run in self.runs(line):
             font = face.at(self.size)
-            draw.text((x, y), run, fill=colour, font=font, anchor="ls", direction=direction)
-            x += font.getlength(run)
+            try:
+                draw.text((x, y), run, fill=colour, font=font, anchor="ls", direction=direction)
+                x += font.getlength(run)
+            except OSError as error:
+                raise unusable([face.path], error) from error
 
     def wrap(self, text: str, width: float, most: int) -> list[str]:
         """``text`` in at most ``most`` lines within ``width``; a cut text ends in an ellipsis."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from ..book.fonts import Face
+from ..book.fonts import Face, unusable
 from ..book.text import Setter, right_to_left
 from .sheets import Shape, Step, Words
 
@@ -50,7 +50,10 @@ def _words(step: Words, faces: Mapping[str, Face], names: Sequence) -> str:
     """One ``<text>`` for each font of the line, from left to right."""
     setter = Setter(faces, 100)
     runs = setter.runs(step.text)
-    widths = [face.at(100).getlength(run) * step.size / 100 for face, run in runs]
+    try:
+        widths = [face.at(100).getlength(run) * step.size / 100 for face, run in runs]
+    except OSError as error:
+        raise unusable((face.path for face, _ in runs), error) from error
     way = ' direction="rtl" unicode-bidi="embed"' if right_to_left(step.text) else ""
     turn = f' transform="rotate({-step.angle:g} {step.x:.2f} {step.y:.2f})"' if step.angle else ""
     halo = (

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from PIL import Image, ImageDraw
 
 from seedstory_core.book.fonts import Face
+from seedstory_core.book.text import Setter
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.press.formats import press
 from seedstory_core.press.glyphs import subsets
@@ -68,6 +70,25 @@ def test_a_damaged_table_is_named_or_read(table: str, tmp_path: Path) -> None:
             assert subsets({"A": Face(path)})
         except SeedStoryError as error:
             assert str(path) in str(error)
+
+
+def test_letters_whose_outlines_are_damaged_are_refused_or_drawn(tmp_path: Path) -> None:
+    font = small_font(tmp_path / "small.ttf").read_bytes()
+    refused = 0
+    for at in range(20):  # bytes of the table that says where outlines lie
+        path = tmp_path / f"{at}.ttf"
+        damage = lambda table, at=at: table[:at] + b"\x01" + table[at + 1 :]  # noqa: E731
+        path.write_bytes(damaged(font, "loca", damage))
+        setter = Setter({"A": Face(path)}, 20)
+        sheet = ImageDraw.Draw(Image.new("RGB", (80, 40)))
+        for letters in ("A", "AA"):
+            try:
+                setter.draw(sheet, 2, 30, letters, "black")
+                setter.width(letters)
+            except SeedStoryError as error:
+                refused += 1
+                assert str(path) in str(error)
+    assert refused
 
 
 @pytest.mark.parametrize("ending", [".pdf", ".epub", ".html"])
