@@ -39,18 +39,28 @@ def embedding(faces: Iterable[Face]) -> Iterator[None]:
             are not the fonts'.
     """
     foreign = sorted({str(face.path) for face in faces if face.path != SHIPPED})
-    library_error = need("fontTools.ttLib").TTLibError
     try:
         yield
     except SeedStoryError:
         raise
-    except (library_error, *_DAMAGED) as error:
+    except (*_own_errors(), *_DAMAGED) as error:
         if not foreign:
             raise
         raise SeedStoryError(
             f"The font {', '.join(foreign)} is damaged and cannot be embedded ({error!r:.200}). "
             "Remove it, or choose another."
         ) from error
+
+
+def _own_errors() -> tuple[type[Exception], ...]:
+    """Errors of fontTools that are of no common kind."""
+    return (
+        need("fontTools.ttLib").TTLibError,
+        need("fontTools.subset").Subsetter.SubsettingError,
+        need("fontTools.misc.psCharStrings").CharStringCompileError,
+        need("fontTools.misc.sstruct").Error,
+        need("fontTools.ttLib.tables.otBase").OTLOffsetOverflowError,
+    )
 
 
 def _subset(face: Face, text: str) -> bytes:

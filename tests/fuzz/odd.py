@@ -101,7 +101,9 @@ def _other(rng: random.Random, old: Any) -> Any:
         return rng.choice((old + 1, old - 1, -old, old * 2, old * 1000, old << 40, str(old), 0,
                            float(old), [old], old / 3, old // 2, Raw(f"{old}.0")))  # fmt: skip
     if isinstance(old, float):
-        return rng.choice((-old, old * 1e300, str(old), int(old), [old], 0))
+        return rng.choice(
+            (-old, old * 1e300, str(old), round(old) if abs(old) < 1e300 else 0, [old], 0)
+        )
     if isinstance(old, list):
         return _list(rng, old)
     return _dict(rng, old) if isinstance(old, dict) else value(rng)

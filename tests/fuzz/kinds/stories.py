@@ -250,7 +250,7 @@ class Pages:
         letters = base64.b64encode(self._sound.file(rng) if roll < 0.7 else self._sound.packed)
         if roll > 0.6:
             blank = rng.choice((b" ", b"\n", b"\t\r\n", b"=", b"\0", b"-_", b"%0A", b"&#10;"))
-            at = rng.randrange(len(letters))
+            at = rng.randrange(len(letters) + 1)
             letters = letters[:at] + blank * rng.choice((1, 5, 5000, 500_000)) + letters[at:]
         if roll > 0.85:
             letters = damage.damaged(rng, letters)
