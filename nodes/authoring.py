@@ -14,6 +14,8 @@ from ..seedstory_core.author.scripts import AUTO, script_text
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import to_float
 from . import host
+from .host.loras import find_lora
+from .host.names import can_find
 from .values import one_picture
 
 CATEGORY = "SEED-Story/author"
@@ -43,6 +45,11 @@ class LoadScript(io.ComfyNode):
             ],
             outputs=[io.String.Output(display_name="text", tooltip="What is in the file.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        """Any system's separators, and what was added since the list was made."""
+        return can_find(host.script_file, file)
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> str:
@@ -186,6 +193,11 @@ class SaveCharacter(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, lora: str | None) -> bool | str:
+        """Any system's separators."""
+        return lora == host.NO_LORA or can_find(find_lora, lora)
+
+    @classmethod
     def execute(
         cls,
         name: str,
@@ -272,10 +284,12 @@ class CharacterLoras(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, characters: str) -> io.NodeOutput:
+        said = []
         for card in cast(host.characters_folder(), characters):
             if card.lora:
-                model = host.with_lora(model, card.lora, card.strength)
-        return io.NodeOutput(model)
+                model, note = host.with_lora(model, card.lora, card.strength)
+                said += [f"{card.name}: {note}"] if note else []
+        return io.NodeOutput(model, ui=host.text_ui(*said))
 
 
 NODES: tuple[type[io.ComfyNode], ...] = (

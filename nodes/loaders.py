@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..seedstory_core.engine import open_engine
 from ..seedstory_core.images import read_picture, to_float
 from . import host, types
+from .host.names import can_find
 from .types import EngineHandle
 
 CATEGORY = "SEED-Story/load"
@@ -142,6 +143,11 @@ class LoadWorldControlNet(io.ComfyNode):
                 io.ControlNet.Output(display_name="control_net", tooltip="For Apply ControlNet.")
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, control_net: str | None) -> bool | str:
+        """Any system's separators."""
+        return can_find(host.find_controlnet, control_net)
 
     @classmethod
     def execute(cls, model: Any, control_net: str) -> io.NodeOutput:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from .errors import SeedStoryError
+from .strict_json import like_defaults, shown
 
 REINDEXED, ORIGINAL = "reindexed", "original"
 
@@ -261,12 +262,13 @@ def restore(data: Mapping[str, Any]) -> ContextPolicy:
         SeedStoryError: a policy that this version does not know.
     """
     kinds = {kind.__name__: kind for kind in (Dense, Window, Block, MultimodalSink)}
-    fields = {key: value for key, value in data.items() if key != "class"}
     try:
-        return kinds[data["class"]](**fields)
-    except (KeyError, TypeError) as error:
+        kind = kinds[data["class"]]
+        told = {key: value for key, value in data.items() if key != "class"}
+        return kind(**like_defaults(kind, told, "context"))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise SeedStoryError(
-            f"Unknown context policy {dict(data)!r:.200} ({error}); update the pack."
+            f"Unknown context policy {shown(data)} ({error}); update the pack."
         ) from error
 
 

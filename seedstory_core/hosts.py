@@ -6,14 +6,15 @@ from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .building import Room, on_meta
 from .engine import Host
 from .errors import SeedStoryError
 from .ops import cast_ops, torch_ops
 from .parts import Part, PartSpec, check_fit, load_strict
 from .quantised import Format, put_in, quantise
+from .weights.reader import read_tensors
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -68,9 +69,9 @@ class LocalPart(Generic[M]):
 
     def _load(self) -> M:
         ops: Any = cast_ops if self._cast else torch_ops
-        with torch.device("meta"):
-            module = self.spec.build(ops)
         state = read_part(self.spec)
+        with on_meta(Room.of(state), str(self.spec.weights)):
+            module = self.spec.build(ops)
         if self._form is not None:
             check_fit(module.state_dict(), state, str(self.spec.weights))
             state = quantise(state, self.spec.quantisable, self._form, self.device)
@@ -81,19 +82,12 @@ class LocalPart(Generic[M]):
 
 
 def read_part(spec: PartSpec[Any]) -> dict[str, Tensor]:
-    """The part's tensors, mapped from its file, with the prefix cut off."""
-    try:
-        with safe_open(spec.weights, framework="pt") as file:
-            return {
-                key.removeprefix(spec.prefix): file.get_tensor(key)
-                for key in file.keys()
-                if key.startswith(spec.prefix)
-            }
-    except (SafetensorError, OSError) as error:
-        raise SeedStoryError(
-            f"{spec.weights} cannot be read as safetensors; it is damaged or cut short ({error}). "
-            "Copy or convert the world again."
-        ) from error
+    """The part's tensors, mapped from its file, with the prefix cut off.
+
+    Raises:
+        SeedStoryError: the file is damaged, or no safetensors file.
+    """
+    return read_tensors(spec.weights, spec.prefix)
 
 
 def local_host(

@@ -7,7 +7,7 @@ device and in which precision it lives and when it leaves (`Part`). The library'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from .errors import SeedStoryError
+from .strict_json import shown
 
 M = TypeVar("M", bound=nn.Module)
 M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
@@ -65,6 +66,12 @@ class PartSpec(Generic[M]):
     quantisable: tuple[str, ...] = ()
 
 
+def some(names: Sequence[str], most: int = MAX_NAMED_KEYS) -> str:
+    """The first of ``names`` for a message, none of them endless."""
+    listed = ", ".join(name if len(name) <= 160 else f"{name[:160]}..." for name in names[:most])
+    return f"{listed} ..." if len(names) > most else listed
+
+
 def check_fit(
     own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], source: str
 ) -> None:
@@ -75,7 +82,7 @@ def check_fit(
     missing = [key for key in own if key not in state]
     unknown = [key for key in state if key not in own]
     misshapen = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        f"{key} {shown(tuple(state[key].shape))} instead of {tuple(own[key].shape)}"
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
@@ -86,8 +93,7 @@ def check_fit(
     ):
         if keys:
             raise SeedStoryError(
-                f"{source} {problem} weights: {', '.join(keys[:MAX_NAMED_KEYS])}"
-                f"{' ...' if len(keys) > MAX_NAMED_KEYS else ''} ({len(keys)} in all). The file "
+                f"{source} {problem} weights: {some(keys)} ({len(keys)} in all). The file "
                 "does not fit this world's sizes: convert the official files again, or get the "
                 "world anew."
             )

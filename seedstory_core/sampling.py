@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .errors import SeedStoryError
+from .strict_json import like_defaults, shown
 from .types import Json
 
 #: Marks fields that came after the first release of the pack's files.
@@ -141,15 +142,20 @@ def restore(data: Mapping[str, Any]) -> Sampling:
     Raises:
         SeedStoryError: a class or field that this version does not know.
     """
-    told = {key: value for key, value in data.items() if key != "class"}
     kinds = {"Greedy": Greedy, "Nucleus": Nucleus}
     try:
-        picker = dict(told.pop("picker", {"class": "Greedy"}))
-        made = kinds[picker.pop("class")](**picker)
-        if "suppress" in told:
-            told["suppress"] = float(told["suppress"])
-        return Sampling(picker=made, **told)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SeedStoryError(
-            f"Unknown sampling {dict(data)!r:.200} ({error}); update the pack."
-        ) from error
+        told = {key: value for key, value in data.items() if key not in ("class", "picker")}
+        picker = dict(data.get("picker", {"class": "Greedy"}))
+        kind = kinds[picker.pop("class")]
+        if told.get("suppress") == str(-inf):
+            return replace(_made(kind, picker, {**told, "suppress": 0.0}), suppress=-inf)
+        return _made(kind, picker, told)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SeedStoryError(f"Unknown sampling {shown(data)} ({error}); update the pack.") from (
+            error
+        )
+
+
+def _made(kind: Any, picker: Mapping[str, Any], told: Mapping[str, Any]) -> Sampling:
+    made = kind(**like_defaults(kind, picker, "picker"))
+    return Sampling(picker=made, **like_defaults(Sampling, told, "sampling"))

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import math
 import stat
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from .errors import SeedStoryError
 
 DEEPEST = 64  # lists and objects within one another; whoever walks them may recurse
+MOST_SETTING, LONGEST_SETTING = 1_000_000, 200  # a number, and letters, of one setting
 DIGITS = 40  # of a whole number; the largest in any file of ours, a seed, has 20
 
 
@@ -65,7 +68,7 @@ def parse_json(
         _check(value, deepest, nul)
     except RecursionError as error:
         raise SeedStoryError(
-            _joined(f"{where} is nested more than {deepest} deep.", remedy)
+            _joined(f"{where} is not valid JSON (nested more than {deepest} deep).", remedy)
         ) from error
     except ValueError as error:
         raise SeedStoryError(_joined(f"{where} is not valid JSON ({error}).", remedy)) from error
@@ -101,9 +104,37 @@ def text(value: object, what: str, most: int) -> str:
     return value
 
 
+def like_defaults(kind: Any, data: object, what: str) -> dict[str, Any]:
+    """``data`` as the arguments of the dataclass ``kind``: each of its field's default's type.
+
+    Raises:
+        SeedStoryError: no object, an unknown field, a value of another type, or of a size that no
+            setting has.
+    """
+    if not isinstance(data, Mapping):
+        raise SeedStoryError(f"{what} must be an object, got {shown(data)}.")
+    made, known = {}, {field.name: field.default for field in fields(kind)}
+    for key, value in data.items():
+        default, name = known.get(key), f"{what}: {key:.80}"
+        if key not in known:
+            raise SeedStoryError(f"{name} is not known; expected {', '.join(known)}.")
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise SeedStoryError(f"{name} must be true or false, got {shown(value)}.")
+        elif isinstance(default, int):
+            value = whole(value, name, -MOST_SETTING, MOST_SETTING)
+        elif isinstance(default, float):
+            value = number(value, name, -MOST_SETTING, MOST_SETTING)
+        elif isinstance(default, str):
+            value = text(value, name, LONGEST_SETTING)
+        made[key] = value
+    return made
+
+
 def shown(value: object) -> str:
     """``value`` for a message: its beginning."""
-    return f"{value!r:.80}"
+    written = repr(value)
+    return written if len(written) <= 80 else f"{written[:76]} ..."
 
 
 def _joined(problem: str, remedy: str) -> str:

@@ -21,12 +21,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import SeedStoryError
+from .strict_json import read_json, shown, text, whole
 from .types import WorldRef, freeze
 
 FORMAT = "seedstory-world"
 VERSION = 1
 PAINTING = frozenset({"detokenizer", "unet", "vae"})  # roles of files that tell nothing
 MAX_NAME = 255  # bytes of a file's name, which all file systems of today hold
+MAX_SIDE = 8192  # pixels along the side of a panel
+MAX_FILES, MAX_BYTES = 1000, 1 << 50  # of a world, and of one of its files
+MAX_WORDS = 8000  # letters of a title, a licence, a notice, an opening
 MAX_PATH = 1000  # letters of a path within a folder
 MAX_WORLD_JSON = 4 << 20  # bytes; a manifest larger than this is not one of ours
 
@@ -163,48 +167,85 @@ def load_world(root: Path) -> World:
             f"{root} is not a world folder: it has no world.json. Make one with "
             "python -m seedstory_core convert, or point at a folder that has one."
         )
-    if manifest.stat().st_size > MAX_WORLD_JSON:
-        raise SeedStoryError(f"{manifest} is larger than {MAX_WORLD_JSON} bytes; not a world.json.")
+    data = read_json(manifest, MAX_WORLD_JSON, "Copy the world anew.")
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        got = shown(data.get("format") if isinstance(data, dict) else data)
+        raise SeedStoryError(f"{manifest} lacks or misshapes the format: expected {FORMAT!r}, got "
+                             f"{got}. It is no world, or of another program.")  # fmt: skip
+    version = data.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= VERSION:
+        raise SeedStoryError(
+            f"{manifest}: expected format {FORMAT!r} version <= {VERSION}, got version "
+            f"{shown(version)}. Update the pack."
+        )
     try:
-        data = json.loads(manifest.read_text(encoding="utf-8"))
-        if data.get("format") != FORMAT or int(data["version"]) > VERSION:
-            raise SeedStoryError(
-                f"{manifest}: expected format {FORMAT!r} version <= {VERSION}, got "
-                f"{data.get('format')!r} version {data.get('version')!r}. Update the pack."
-            )
         return _world(root, data)
-    except SeedStoryError:
-        raise
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SeedStoryError(f"{manifest} is not valid JSON: {error}") from error
+    except SeedStoryError as error:
+        raise SeedStoryError(f"{manifest}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SeedStoryError(f"{manifest} lacks or misshapes the field {error}.") from error
 
 
 def _world(root: Path, data: Mapping[str, Any]) -> World:
-    files = {
-        role: WorldFile(str(entry["path"]), int(entry["bytes"]), str(entry["sha256"]))
-        for role, entry in data["files"].items()
-    }
-    for entry in files.values():
-        inside(root, entry.path)
-    width, height = data["panel_size"]
+    sizes, files = _object(data, "sizes"), _files(root, _object(data, "files"))
+    size = data["panel_size"]
+    if not isinstance(size, list) or len(size) != 2:
+        raise TypeError(f"'panel_size' (width and height expected, got {shown(size)})")
+    width, height = (whole(side, "panel_size", 1, MAX_SIDE) for side in size)
+    engine = text(data["engine"], "engine", MAX_NAME)
     return World(
         root=root,
         name=root.name,
-        title=str(data.get("title", root.name)),
-        engine=str(data["engine"]),
-        sizes=freeze(dict(data["sizes"].items())),
+        title=text(data.get("title", root.name), "title", MAX_WORDS),
+        engine=engine,
+        sizes=freeze(sizes),
         files=freeze(files),
-        panel_size=(int(width), int(height)),
-        licence=str(data.get("licence", "unknown")),
-        provenance=freeze(data.get("provenance")),
-        painter=freeze(data["painter"]) if data.get("painter") else None,
-        defaults=freeze(data.get("defaults")),
-        openings=tuple(freeze(item) for item in data.get("openings", ())),
-        notice=str(data.get("notice", "")),
-        digest=_identity(data) or digest_of(str(data["engine"]), data["sizes"], files),
+        panel_size=(width, height),
+        licence=text(data.get("licence", "unknown"), "licence", MAX_WORDS),
+        provenance=freeze(_object(data, "provenance", {})),
+        painter=_painter(data),
+        defaults=freeze(_object(data, "defaults", {})),
+        openings=_openings(root, data.get("openings") or []),
+        notice=text(data.get("notice", ""), "notice", MAX_WORDS),
+        digest=_identity(data) or digest_of(engine, sizes, files),
     )
+
+
+def _object(data: Mapping[str, Any], key: str, default: Any = None) -> dict[str, Any]:
+    value = data.get(key, default)
+    value = default if value is None else value
+    if not isinstance(value, dict):
+        raise TypeError(f"{key!r} (an object expected, got {shown(value)})")
+    return value
+
+
+def _files(root: Path, entries: Mapping[str, Any]) -> dict[str, WorldFile]:
+    files = {}
+    for role, entry in entries.items():
+        if len(files) == MAX_FILES or not isinstance(entry, dict):
+            raise TypeError(f"'files' (at most {MAX_FILES} objects expected, {role!r:.80} is more)")
+        path = text(entry["path"], f"path of {role!r:.80}", MAX_PATH)
+        size = whole(entry["bytes"], f"bytes of {role!r:.80}", 0, MAX_BYTES)
+        files[role] = WorldFile(path, size, text(entry["sha256"], f"sha256 of {role!r:.80}", 80))
+        inside(root, path)
+    return files
+
+
+def _painter(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    painter = _object(data, "painter", {})
+    for part in ("unet", "vae", "scheduler"):
+        if painter.get(part) is not None and not isinstance(painter[part], dict):
+            raise TypeError(f"'painter.{part}' (an object expected, got {shown(painter[part])})")
+    return freeze(painter) if painter else None
+
+
+def _openings(root: Path, entries: object) -> tuple[Mapping[str, str], ...]:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise TypeError("'openings' (a list of objects expected)")
+    for entry in entries:
+        inside(root, text(entry["image"], "image of an opening", MAX_PATH))
+        text(entry["text"], "text of an opening", MAX_WORDS)
+    return tuple(freeze(entry) for entry in entries)
 
 
 def _identity(data: Mapping[str, Any]) -> str:

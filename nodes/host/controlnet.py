@@ -11,15 +11,27 @@ import torch
 from torch import Tensor
 
 from ...seedstory_core.errors import SeedStoryError
-from ...seedstory_core.parts import check_fit
+from ...seedstory_core.parts import some
+from ...seedstory_core.strict_json import shown
 from ...seedstory_core.world import find_worlds
 from .folders import world_roots
 from .layers import PlainLayers
+from .names import listed
 from .parts import read_weights_file
 
 FOLDER = "controlnet"
 NOTHING = "(none found)"
 HINT_CHANNELS = 3  # a picture
+#: Parts of names -> what has them.
+_KINDS = (
+    ("lora_", "a LoRA"),
+    ("adapter.body.", "a T2I adapter"),
+    ("encoder.conv_in.", "a VAE"),
+    ("ip_adapter", "an IP-Adapter"),
+    ("text_model.", "a text encoder"),
+    ("output_blocks.", "a whole UNet"),
+    ("up_blocks.", "a whole UNet"),
+)
 HINT_LAYERS = 8  # convolutions before the hint joins the latents; every second module is one
 
 
@@ -39,11 +51,14 @@ def _of_worlds() -> dict[str, Path]:
 
 def find_controlnet(name: str) -> Path:
     """The file behind one of `controlnet_choices`."""
-    path = _of_worlds().get(name) or folder_paths.get_full_path(FOLDER, name)
+    files = folder_paths.get_filename_list(FOLDER)
+    known = listed(name, files)
+    path = _of_worlds().get(name)
+    path = path or (None if known is None else folder_paths.get_full_path(FOLDER, known))
     if path is None:
         raise SeedStoryError(
-            f"There is no ControlNet {name!r}. Put a .safetensors file into models/{FOLDER}, or "
-            "get a world that brings one."
+            f"There is no ControlNet {shown(name)}. Put a .safetensors file into models/{FOLDER}, "
+            "or get a world that brings one."
         )
     return Path(path)
 
@@ -68,7 +83,7 @@ def load_controlnet(path: Path, model: Any) -> Any:
     settings = {k: v for k, v in settings.items() if k not in ("dtype", "device", "operations")}
     state = comfy_names(read_weights_file(path), settings)
     plain = ControlNet(**settings, device=torch.device("meta"), operations=PlainLayers())
-    check_fit(plain.state_dict(), state, str(path))
+    _check_kind(plain.state_dict(), state, path)
     device = management.get_torch_device()
     dtype = management.unet_dtype(
         model_params=-1,
@@ -81,6 +96,41 @@ def load_controlnet(path: Path, model: Any) -> Any:
     net = ControlNet(**settings, dtype=dtype, device=offload, operations=operations)
     net.load_state_dict(state, strict=False)
     return comfy.controlnet.ControlNet(net, load_device=device, manual_cast_dtype=cast)
+
+
+def _check_kind(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse what is no ControlNet, or that of another UNet: what was expected, and what came.
+
+    Args:
+        own: of a ControlNet as the UNet wants it, on the meta device.
+    """
+    if not any(key.startswith(("zero_convs.", "input_hint_block.")) for key in state):
+        kind = next((kind for start, kind in _KINDS if any(start in key for key in state)), "")
+        raise SeedStoryError(
+            f"{path.name} is {kind or 'something else'}, no ControlNet: its tensors begin with "
+            f"{some(list(state), 3)}. Expected one trained for this world's UNet, in diffusers' or "
+            "the original naming."
+        )
+    wrong = [key for key in own if key not in state or state[key].shape != own[key].shape]
+    wrong += [key for key in state if key not in own]
+    if wrong:
+        raise SeedStoryError(
+            f"{path.name} is the ControlNet of another UNet: {_size(state)}. This world's UNet "
+            f"has {_size(own)}; {len(wrong)} tensors do not fit, as {some(wrong, 3)}. Choose one "
+            "trained for this world; those of SDXL and other large models are for ComfyUI's "
+            "own Load ControlNet Model, with those models."
+        )
+
+
+def _size(state: Mapping[str, Tensor]) -> str:
+    """Two numbers that tell UNets apart."""
+    first = state.get("input_blocks.0.0.weight")
+    words = next((v for key, v in state.items() if key.endswith("attn2.to_k.weight")), None)
+    channels = "no first layer" if first is None or not first.ndim else f"{len(first)} channels"
+    width = "no cross-attention"
+    if words is not None and words.ndim:
+        width = f"conditioning of width {words.shape[-1]}"
+    return f"{channels} and {width}"
 
 
 def comfy_names(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -101,6 +151,6 @@ def comfy_names(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dic
             names[name] = f"input_hint_block.{2 * (i + 1)}.{kind}"
     for key in state:
         if key.startswith("controlnet_down_blocks."):
-            _, number, kind = key.split(".", 2)
+            number, _, kind = key.removeprefix("controlnet_down_blocks.").partition(".")
             names[key] = f"zero_convs.{number}.0.{kind}"
     return {names.get(key, key): value for key, value in state.items()}

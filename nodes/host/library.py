@@ -10,6 +10,7 @@ from ...seedstory_core.author.cards import MANIFEST, cards_in
 from ...seedstory_core.author.scripts import SUFFIXES
 from ...seedstory_core.errors import SeedStoryError
 from .folders import KEY
+from .names import listed
 
 NONE = "(none)"
 MOST = 1000  # files listed
@@ -56,9 +57,10 @@ def script_file(name: str) -> Path:
         SeedStoryError: there is none of this name.
     """
     found = _scripts()
-    if name not in found:
+    known = listed(name, found)
+    if known is None:
         raise SeedStoryError(
             f"There is no script {name!r} in ComfyUI's input folder. Found: "
             f"{', '.join(list(found)[:10]) or 'none'}. Put a .txt, .md or .json file there."
         )
-    return found[name]
+    return found[known]

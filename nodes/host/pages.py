@@ -10,6 +10,7 @@ from torch import Tensor
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.types import Story
 from .folders import fonts_folder
+from .names import listed
 
 if TYPE_CHECKING:
     from ...seedstory_core.book.fonts import Fonts
@@ -37,6 +38,11 @@ def _own_fonts() -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in font_files([root])}
 
 
+def font_file(name: str) -> Path | None:
+    """The file behind one of `font_names`, None for the automatic choice; errors as `own_font`."""
+    return None if name == AUTOMATIC else own_font(name)
+
+
 def own_font(name: str) -> Path:
     """The user's own font file of that name.
 
@@ -44,9 +50,10 @@ def own_font(name: str) -> Path:
         SeedStoryError: there is none; no name leads out of the folder.
     """
     own = _own_fonts()
-    if name not in own:
+    known = listed(name, own)
+    if known is None:
         raise SeedStoryError(f"There is no font {name!r} in {fonts_folder()}. Choose another.")
-    return own[name]
+    return own[known]
 
 
 def story_pages(story: Story, layout: str, width: int, font: str) -> list[Tensor]:
@@ -65,5 +72,4 @@ def page_left_out(story: Story, font: str) -> list[str]:
 def _fonts(font: str) -> Fonts:
     from ...seedstory_core.book.fonts import Fonts
 
-    chosen = None if font == AUTOMATIC else own_font(font)
-    return Fonts(folders=(fonts_folder(),), chosen=chosen)
+    return Fonts(folders=(fonts_folder(),), chosen=font_file(font))

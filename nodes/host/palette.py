@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...seedstory_core.building import Room, on_meta
 from ...seedstory_core.ops import cast_ops
 from ...seedstory_core.painter.palette_vae import PaletteVae, PaletteVaeConfig
 from ...seedstory_core.parts import PartSpec, load_strict
@@ -68,8 +69,10 @@ def sharpen_previews(latent_format: Any, config: PaletteVaeConfig, path: Path) -
     """
     if not hasattr(latent_format, "latent_rgb_factors_reshape"):
         return
-    decoder = PaletteVae(config, cast_ops).eval().requires_grad_(False)
-    load_strict(decoder, read_weights_file(path), str(path))  # mapped, so it costs no memory
+    state = read_weights_file(path)
+    with on_meta(Room.of(state), str(path)):
+        decoder = PaletteVae(config, cast_ops).eval().requires_grad_(False)
+    load_strict(decoder, state, str(path))  # mapped, so it costs no memory
     latent_format.latent_rgb_factors_reshape = lambda x0: decoder.decode(x0[:1].float().cpu())
     latent_format.latent_rgb_factors = torch.eye(3).tolist()
     latent_format.latent_rgb_factors_bias = None

@@ -10,15 +10,20 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from ...seedstory_core.building import Room, on_meta
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.memory import Kept
 from ...seedstory_core.ops import torch_ops
 from ...seedstory_core.parts import Part, PartSpec, check_fit
 from ...seedstory_core.quantised import FORMATS, Format, quantise
+from ...seedstory_core.weights.first_bytes import check_safetensors
+from ...seedstory_core.weights.reader import read_tensors
 from .kept import kept_patcher
 from .quantised import chosen_format, quantised_layers
 
 M = TypeVar("M", bound=nn.Module)
+
+KNOWN = (".safetensors", ".sft")  # endings that ComfyUI reads as safetensors
 
 #: Precision choices of the loader. ``auto``: see `_best_dtype`.
 PRECISIONS: dict[str, torch.dtype | None] = {
@@ -153,7 +158,7 @@ def load_module(
     dynamic memory a layer has no weight before loading, and a missing one would become zeros.
     """
     state = read_weights(spec)
-    with torch.device("meta"):
+    with on_meta(Room.of(state), str(spec.weights)):
         expected = spec.build(torch_ops).state_dict()
     check_fit(expected, state, str(spec.weights))
     layers = _operations(state, dtype)
@@ -178,13 +183,16 @@ def read_weights_file(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file, mapped.
 
     Raises:
-        SeedStoryError: the file is missing or damaged.
+        SeedStoryError: the file is missing, damaged, or another kind of file.
     """
     import comfy.utils
     from safetensors import SafetensorError
 
     if not path.is_file():
         raise SeedStoryError(f"The weights {path} are missing. Copy the world's folder anew.")
+    if path.suffix.lower() not in KNOWN:  # ComfyUI would unpickle it, whatever it is
+        return read_tensors(path)
+    check_safetensors(path)
     try:
         return comfy.utils.load_torch_file(str(path), safe_load=True)
     except (SafetensorError, ValueError, OSError, RuntimeError) as error:

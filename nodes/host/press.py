@@ -19,7 +19,7 @@ from ...seedstory_core.types import Story
 from ...seedstory_core.world import find_worlds, load_world
 from .carrying import running_workflow
 from .folders import fonts_folder, world_roots
-from .pages import AUTOMATIC, own_font
+from .pages import font_file
 from .progress import Reporter
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def book_settings(template: str, trim: str, font: str, balloons: str, **more: An
     from ...seedstory_core.press.settings import book_settings as made
 
     size = "" if trim == OF_TEMPLATE else trim
-    chosen = None if font == AUTOMATIC else own_font(font)
+    chosen = font_file(font)
     return made(template, size, font=chosen, balloons=read_balloons(balloons), **more)
 
 

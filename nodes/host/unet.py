@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...seedstory_core.building import Room, within
 from ...seedstory_core.errors import SeedStoryError
+from ...seedstory_core.painter.configs import check_config, check_scheduler
+from ...seedstory_core.painter.palette_vae import KIND
 from ...seedstory_core.parts import check_fit
 from ...seedstory_core.schedule import SDXL as SDXL_SCHEDULER
 from ...seedstory_core.world import World
@@ -37,8 +40,12 @@ def load_painter(world: World) -> tuple[Any, Any]:
             "instead. Use Load Checkpoint with SDXL base 1.0, then Apply De-tokenizer on its "
             "MODEL."
         )
-    config = world.painter["unet"]
     state = read_weights_file(world.file("unet"))
+    config = check_config(world.painter.get("unet"), f"World {world.name!r}: its UNet")
+    vae = world.painter.get("vae") or {}
+    if vae and vae.get("kind") != KIND:
+        check_config(vae, f"World {world.name!r}: its VAE")
+    check_scheduler(world.painter.get("scheduler") or {}, f"World {world.name!r}: its scheduler")
     if tuple(config.get("block_out_channels", ())) == SDXL_CHANNELS:
         model = _load_sdxl(state, world)
     else:
@@ -64,10 +71,11 @@ def _load_small(state: Mapping[str, Tensor], config: Mapping[str, Any], world: W
     import comfy.model_management as management
     import comfy.utils
 
-    settings = unet_settings(config)
-    names = comfy.utils.unet_to_diffusers(settings)
+    with within(Room.of(state), f"the world's UNet settings and {world.file('unet')}"):
+        settings = unet_settings(config)
+        expected, names = _expected(settings), comfy.utils.unet_to_diffusers(settings)
     state = {names.get(key, key): value for key, value in state.items()}
-    check_fit(_expected(settings), state, str(world.file("unet")))
+    check_fit(expected, state, str(world.file("unet")))
     device = management.get_torch_device()
     model_config = _model_config(settings, config, world.painter or {})
     dtype = management.unet_dtype(device, supported_dtypes=model_config.supported_inference_dtypes)

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from ...seedstory_core.building import Room, on_meta
 from ...seedstory_core.errors import SeedStoryError
 from ...seedstory_core.painter import palette_vae
+from ...seedstory_core.painter.configs import check_config
 from ...seedstory_core.painter.palette_vae import PaletteVaeConfig
 from ...seedstory_core.parts import check_fit
 from ...seedstory_core.world import World
@@ -35,9 +36,21 @@ RENAMES: tuple[tuple[str, str], ...] = (
 )
 
 
+def vae_config(world: World) -> Mapping[str, Any]:
+    """``painter.vae`` of a world, its numbers within bounds; empty where it has none.
+
+    Raises:
+        SeedStoryError: a setting is out of bounds.
+    """
+    config = (world.painter or {}).get("vae") or {}
+    if config and config.get("kind") != palette_vae.KIND:
+        check_config(config, f"World {world.name!r}: its VAE")
+    return config
+
+
 def prepare_previews(latent_format: Any, world: World) -> None:
     """Give a MODEL's latent format what live previews need, where the world's VAE can."""
-    config = (world.painter or {}).get("vae") or {}
+    config = vae_config(world)
     if config.get("kind") == palette_vae.KIND and "vae" in world.files:
         sharpen_previews(latent_format, PaletteVaeConfig.from_json(config), world.file("vae"))
 
@@ -48,7 +61,7 @@ def load_vae(world: World) -> Any:
     Raises:
         SeedStoryError: its configuration or weights do not fit.
     """
-    config = (world.painter or {}).get("vae") or {}
+    config = vae_config(world)
     if config.get("kind") == palette_vae.KIND:
         return load_palette_vae(PaletteVaeConfig.from_json(config), world.file("vae"))
     return _load_kl(world, config)
@@ -73,11 +86,12 @@ def _load_kl(world: World, config: Mapping[str, Any]) -> Any:
     import comfy.sd
     from comfy.ldm.models.autoencoder import AutoencoderKL
 
-    params = vae_settings(config)
-    levels = len(params["ddconfig"]["ch_mult"])
-    state = rename(read_weights_file(world.file("vae")), levels)
-    with torch.device("meta"):
+    found = read_weights_file(world.file("vae"))
+    with on_meta(Room.of(found), f"the world's VAE settings and {world.file('vae')}"):
+        params = vae_settings(config)
         expected = AutoencoderKL(**params).state_dict()
+    levels = len(params["ddconfig"]["ch_mult"])
+    state = rename(found, levels)
     check_fit(expected, state, str(world.file("vae")))
     vae = comfy.sd.VAE(sd=state, config={"params": params})
     vae.downscale_ratio = vae.upscale_ratio = 2 ** (levels - 1)

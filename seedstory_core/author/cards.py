@@ -9,7 +9,6 @@ Cards come from strangers too: sizes are bounded, types are checked, no path lea
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import SeedStoryError
-from ..files import atomic_write_bytes, atomic_write_json, human
+from ..files import atomic_write_bytes, atomic_write_json
 from ..images import check_picture, encode_png, read_picture
 from ..names import place_for
 from ..story import check_caption
 from ..story_store import safe_name
+from ..strict_json import number, read_json, shown, text
 from ..types import Character
-from ..world import inside
+from ..world import MAX_PATH, inside
 from .scripts import one_line
 
 FORMAT, VERSION = "seedstory-character", 1
@@ -79,6 +79,7 @@ class Card:
 
 
 def _check_lora(name: str, strength: float) -> None:
+    check_caption(name, "LoRA's name")
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or ":" in name or len(name) > MAX_PHRASE:
         raise SeedStoryError(
@@ -105,35 +106,33 @@ def load_card(folder: Path) -> Card:
     Raises:
         SeedStoryError: none there, a newer version, wrong types, a picture outside the folder.
     """
-    data = _manifest(folder)
-    name, phrase, lora = data.get("name"), data.get("phrase", ""), data.get("lora", "")
-    picture, strength = data.get("picture"), data.get("strength", 1.0)
-    texts = (name, phrase, lora, "" if picture is None else picture)
-    number = isinstance(strength, int | float) and not isinstance(strength, bool)
-    if not all(isinstance(text, str) for text in texts) or not number:
-        raise SeedStoryError(
-            f"{folder / MANIFEST} misshapes a field: name, phrase, picture and lora are text, "
-            "strength is a number. Mend it, or save the card anew."
+    data, path = _manifest(folder), folder / MANIFEST
+    try:
+        name = text(data.get("name"), "name", MAX_NAME)
+        phrase = text(data.get("phrase", ""), "phrase", MAX_PHRASE)
+        lora = text(data.get("lora", ""), "lora", MAX_PHRASE)
+        strength = number(data.get("strength", 1.0), "strength", -MAX_STRENGTH, MAX_STRENGTH)
+        picture = data.get("picture")
+        if picture is not None:
+            picture = inside(folder, text(picture, "picture", MAX_PATH))
+        return Card(
+            name, phrase, None if picture is None else read_picture(picture), lora, strength
         )
-    image = None if picture is None else read_picture(inside(folder, str(picture)))
-    return Card(str(name), str(phrase), image, str(lora), float(strength))
+    except SeedStoryError as error:
+        raise SeedStoryError(f"{path}: {error} Mend it, or save the card anew.") from error
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise SeedStoryError(f"{folder} is no character card: it has no {MANIFEST}.")
-    if path.stat().st_size > MAX_MANIFEST:
-        raise SeedStoryError(f"{path} is larger than {human(MAX_MANIFEST)}; that is no card.")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise SeedStoryError(f"{path} is not valid JSON ({error}). Save the card anew.") from error
+    data = read_json(path, MAX_MANIFEST, "Save the card anew.")
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise SeedStoryError(f"{path} is no card: expected an object with format {FORMAT!r}.")
     if data.get("version") != VERSION:
         raise SeedStoryError(
-            f"{path} has version {data.get('version')!r}; this program reads {VERSION}. Update it."
+            f"{path} has version {shown(data.get('version'))}; this program reads {VERSION}. "
+            "Update it."
         )
     return data
 

@@ -58,7 +58,8 @@ def _add_stage(stages: Any, name: str, title: str) -> None:
     add("--data", type=Path, required=True, metavar="DIR", help="stories or captioned pictures")
     add("--recipe", type=Path, required=True, metavar="FILE", help="sizes and settings, JSON")
     add("--run", dest="folder", type=Path, required=True, metavar="DIR", help="folder of the run")
-    add("--cpu", action="store_true", help="stay on the CPU even where there is a GPU")
+    add("--device", default="auto", help="cpu, cuda, mps, xpu; auto: a GPU where there is one")
+    add("--cpu", action="store_true", help="the same as --device cpu")
     if name in (ASSEMBLE, ALL):
         add("--out", type=Path, metavar="DIR", help="folder of the world (RUN/world)")
     if name == ASSEMBLE:
@@ -102,8 +103,9 @@ def _run_stage(name: str, args: argparse.Namespace) -> bool:
     from ..training.loop import finish, train
 
     stage, settings, folder = module.build(job), job.settings(name), job.folder(name)
+    cpu = job.device.type == "cpu"
     if getattr(args, "finish", False):
-        paths = finish(stage, settings, folder, cpu=args.cpu)
+        paths = finish(stage, settings, folder, cpu=cpu)
     else:
         paths = train(
             stage,
@@ -113,7 +115,7 @@ def _run_stage(name: str, args: argparse.Namespace) -> bool:
             progress=line,
             max_steps=args.max_steps,
             time_limit=args.time_limit,
-            cpu=args.cpu,
+            cpu=cpu,
         )
     written = ", ".join(str(path) for path in paths)
     line.end(f"Wrote {written}." if paths else "Stopped with a checkpoint; --resume goes on.")
@@ -121,20 +123,33 @@ def _run_stage(name: str, args: argparse.Namespace) -> bool:
 
 
 def _job(args: argparse.Namespace, line: Line) -> Any:
-    import torch
-
     from ..training.recipe import read_recipe
     from ..training.stage import Job
 
-    cuda = torch.cuda.is_available() and not args.cpu
     return Job(
         recipe=read_recipe(args.recipe),
         data=args.data,
         run=args.folder,
         progress=line,
-        device=torch.device("cuda" if cuda else "cpu"),
+        device=_device(args),
         out=getattr(args, "out", None),
     )
+
+
+def _device(args: argparse.Namespace) -> Any:
+    """Where it trains: as asked; by itself on CUDA or MPS, else on the CPU, and that is said."""
+    import torch
+
+    from .places import device_of
+
+    if args.cpu and args.device not in ("auto", "cpu"):
+        raise SeedStoryError(f"--cpu and --device {args.device} contradict each other. Give one.")
+    device = torch.device("cpu") if args.cpu else device_of(args.device)
+    xpu = getattr(torch, "xpu", None)
+    if device.type == "cpu" and args.device == "auto" and not args.cpu and xpu is not None:
+        if xpu.is_available():
+            print("Training on the CPU. To try this machine's XPU: --device xpu", flush=True)
+    return device
 
 
 def _check(args: argparse.Namespace) -> None:

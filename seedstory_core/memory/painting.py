@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..building import LARGEST, within
+from ..painter.configs import check_config
 from ..painter.loading import SDXL_VAE
 from ..painter.palette_vae import KIND, PaletteVae, PaletteVaeConfig
 from ..weights.sdxl import UNET_CONFIG
@@ -40,6 +42,9 @@ class PainterShapes:
     def of(cls, world: World, size: tuple[int, int] | None = None) -> PainterShapes:
         """Of a world; what it does not bring is SDXL's."""
         own = world.painter or {}
+        for part in ("unet", "vae"):
+            if own.get(part) and (part == "unet" or own[part].get("kind") != KIND):
+                check_config(own[part], f"World {world.name!r}: its painter's {part} settings")
         tokens = world.sizes.get("detokenizer", {}).get("tokens", FALLBACK_TOKENS)
         return cls(
             unet_json=json.dumps(own.get("unet") or UNET_CONFIG, sort_keys=True),
@@ -87,12 +92,13 @@ class PainterShapes:
 
     def build(self, part: str) -> nn.Module:
         """``unet`` or ``vae`` on the current default device."""
-        if part == "vae" and self.drawn:
-            return PaletteVae(PaletteVaeConfig.from_json(self.vae))
         diffusers: Any = import_module("diffusers")  # its lazy exports are opaque to type checkers
-        if part == "vae":
-            return diffusers.AutoencoderKL.from_config(dict(self.vae))
-        return diffusers.UNet2DConditionModel.from_config(dict(self.unet))
+        with within(LARGEST, f"this world's {part}"):
+            if part == "vae" and self.drawn:
+                return PaletteVae(PaletteVaeConfig.from_json(self.vae))
+            if part == "vae":
+                return diffusers.AutoencoderKL.from_config(dict(self.vae))
+            return diffusers.UNet2DConditionModel.from_config(dict(self.unet))
 
     def paint(self, unet: nn.Module, dtype: torch.dtype, batch: int) -> Callable[[], Any]:
         """One step of sampling for ``batch`` latents."""

@@ -11,18 +11,22 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..building import LARGEST, Room, on_meta, within
 from ..errors import SeedStoryError
 from ..parts import MAX_NAMED_KEYS, load_strict
 from ..schedule import SDXL as SDXL_SCHEDULER
-from ..weights.reader import open_checkpoint
+from ..strict_json import read_json, shown
+from ..weights.pickles import can_read_pickles
+from ..weights.reader import open_checkpoint, read_tensors
 from ..weights.sdxl import UNET_CONFIG, Base
 from ..world import World
+from .configs import check_config, check_scheduler
 from .painting import Painter
 from .palette_vae import KIND, PaletteVae, PaletteVaeConfig
 
+MAX_CONFIG = 1 << 20  # bytes of a model's config.json
 #: SDXL base 1.0's VAE, for checkpoints in one file (which carry no config).
 SDXL_VAE: Mapping[str, Any] = {
     "in_channels": 3,
@@ -74,7 +78,7 @@ def open_painter(
     return Painter(
         unet=_settle(unet, device, dtype),
         vae=_settle(vae, device, torch.float32 if upcast else dtype),
-        scheduler={**SDXL_SCHEDULER, **own.get("scheduler", {})},
+        scheduler={**SDXL_SCHEDULER, **check_scheduler(own.get("scheduler") or {}, "scheduler")},
         size=world.panel_size,
         device=device,
         dtype=dtype,
@@ -107,26 +111,22 @@ def _classes() -> Mapping[str, Any]:
 
 def _build(role: str, config: Mapping[str, Any]) -> Any:
     """The model that ``config`` describes; a VAE of no ``kind`` is an AutoencoderKL."""
-    kind = config.get("kind")
-    if role == "vae" and kind == KIND:
+    if role == "vae" and config.get("kind") == KIND:
         return PaletteVae(PaletteVaeConfig.from_json(config))
-    if kind is not None:
-        raise ValueError(f"kind {kind!r:.80} is not known")
     return _classes()[role].from_config(dict(config))
 
 
 def _own(world: World, role: str, painter: Mapping[str, Any]) -> Any:
     path = world.file(role)
-    try:
-        with torch.device("meta"):
-            model = _build(role, painter[role])
-        state = load_file(path)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SeedStoryError(
-            f"World {world.name!r}: its painter's {role} settings are wrong ({error})."
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise SeedStoryError(f"{path} is damaged ({error}). Copy the world anew.") from error
+    state = read_tensors(path)
+    what = f"World {world.name!r}: its painter's {role} settings"
+    config = painter.get(role)
+    if not isinstance(config, Mapping):
+        raise SeedStoryError(f"{what} are {shown(config)}; expected an object.")
+    if role == "unet" or config.get("kind") != KIND:
+        check_config(config, what)
+    with on_meta(Room.of(state), f"{what} and {path}"):
+        model = _build(role, config)
     load_strict(model, state, str(path))
     return model
 
@@ -135,11 +135,19 @@ def _from_base(base: Path, role: str, config: Mapping[str, Any]) -> Any:
     kind = _classes()[role]
     try:
         if base.is_dir():
-            return kind.from_pretrained(base, subfolder=role, local_files_only=True)
+            check_config(read_json(base / role / "config.json", MAX_CONFIG), f"{base}: its {role}")
+            safe = None if can_read_pickles(str(torch.__version__)) else True
+            with within(LARGEST, f"{base}/{role}"):
+                return kind.from_pretrained(
+                    base, subfolder=role, local_files_only=True, use_safetensors=safe
+                )
         if base.is_file():
             return _FROM_FILE[role](kind, base, config)
-    except SeedStoryError:
-        raise
+    except SeedStoryError as error:
+        raise SeedStoryError(
+            f"The {role} of {base} cannot be loaded ({error}). Expected SDXL base 1.0, as a "
+            "diffusers folder or one .safetensors file."
+        ) from error
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise SeedStoryError(
             f"The {role} of {base} cannot be loaded ({error}). Expected SDXL base 1.0, as a "

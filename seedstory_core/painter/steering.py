@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import SeedStoryError
 from ..parts import load_strict
+from ..weights.reader import read_tensors
 
 LORA_PREFIX = "lora_unet_"  # kohya's, which every stock loader reads
 #: Channels of a ControlNet's hint on its way to the latents' size, an eighth of the hint's.
@@ -28,12 +27,7 @@ def read_addition(path: Path) -> dict[str, Tensor]:
     Raises:
         SeedStoryError: there is no such file, or it is damaged.
     """
-    try:
-        return {name: value.float() for name, value in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
-        raise SeedStoryError(
-            f"{path} cannot be read ({error}). Expected a .safetensors file."
-        ) from error
+    return {name: value.float() for name, value in read_tensors(path).items()}
 
 
 def lora_state(unet: nn.Module, adapter: str) -> dict[str, Tensor]:

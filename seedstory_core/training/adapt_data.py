@@ -9,10 +9,12 @@ from pathlib import Path
 from ..engines.seed_story.prompt import Vocabulary
 from ..errors import SeedStoryError
 from ..files import sha256_of
+from ..images import read_picture
 from .adapt_settings import FEWEST, MOST
 from .data import Stories, Tale, open_data
 
 LONG = 0.9  # of all captions are at most as long as a "long" one
+MAX_NAMED = 20  # damaged pictures in a message
 A_WORD = 1.4  # tokens, with its punctuation
 
 
@@ -63,13 +65,31 @@ def open_series(folder: Path, words: Vocabulary | None) -> Stories:
             f"{folder} has {count} pictures; adaptation takes {MOST} at most. Train a world of "
             "your own with so many (seedstory train all)."
         )
-    for path in stories.paths:
-        if not path.is_file():
-            raise SeedStoryError(f"The picture {path} is missing. Check the list of {folder}.")
+    check_pictures(stories)
     for number, caption in enumerate(stories.captions if words is not None else ()):
         assert words is not None
         words.check_caption(caption, f"caption of {stories.paths[number].name}")
     return stories
+
+
+def check_pictures(stories: Stories) -> None:
+    """Read every picture once, so that a damaged one is known before hours of work.
+
+    Raises:
+        SeedStoryError: pictures are missing or damaged; all of them are named.
+    """
+    wrong = []
+    for path in dict.fromkeys(stories.paths):
+        try:
+            read_picture(path)
+        except SeedStoryError as error:
+            wrong.append(f"  {error}")
+    if wrong:
+        more = f"\n  ... and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
+        raise SeedStoryError(
+            f"{len(wrong)} of the {len(stories)} pictures in {stories.root} cannot be used. Mend "
+            "or remove them:\n" + "\n".join(wrong[:MAX_NAMED]) + more
+        )
 
 
 def joined(new: Stories, rehearsed: Stories | None) -> Lessons:

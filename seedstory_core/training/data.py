@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +12,20 @@ from typing import Any
 from ..errors import SeedStoryError
 from ..picture_world.looks import LOOKS, Look
 from ..picture_world.scene import Freedom, Scene
+from ..story import check_caption
+from ..strict_json import parse_json
+from ..world import MAX_PATH
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+log = logging.getLogger(__name__)
+
+PICTURES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+)  # fmt: skip
+#: Pictures of other programs that are not read; they are named, not passed over.
+UNREAD = (".avif", ".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg", ".raw", ".tga", ".exr")
+#: Folders that systems make; those whose names begin with a point are left out, too.
+NOT_OURS = ("__macosx", "@eadir", "$recycle.bin")
+DEEPEST = 8  # folders within one another
 MAX_LINE = 4 << 20  # bytes of one story's line
 MAX_STORIES = 5_000_000
 MAX_CAPTION = 8000  # characters
@@ -168,28 +180,63 @@ def open_pictures(folder: Path) -> Stories:
     """Pictures with a caption each in a ``.txt`` of the same name.
 
     Those in ``folder`` itself are one story in the order of their names; those in each folder
-    below it are a story each.
+    below it, however deep, are a story each. Hidden files and folders are left out; what else is
+    left out or doubtful is logged.
 
     Raises:
         SeedStoryError: no picture, or one without its caption.
     """
     if not folder.is_dir():
         raise SeedStoryError(f"There is no folder {folder}.")
-    tales = []
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        files = [path for path in place.iterdir() if path.suffix.lower() in PICTURES]
+    tales, places = [], list(_places(folder))
+    for place in places:
+        files = _files(place)
         if not files:
             continue
-        files.sort(key=lambda path: _natural(path.name))
         images = tuple(path.relative_to(folder).as_posix() for path in files)
         captions = tuple(_caption_beside(path) for path in files)
-        tales.append(Tale(place.name if place != folder else "story", images, captions))
+        name = place.relative_to(folder).as_posix()
+        tales.append(Tale(name if place != folder else "story", images, captions))
     if not tales:
         raise SeedStoryError(
             f"{folder} holds neither stories (train.jsonl) nor pictures "
             f"({', '.join(PICTURES)}) with captions in .txt files of the same name."
         )
     return Stories(folder, "train", tuple(tales))
+
+
+def _places(folder: Path, depth: int = 0, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """``folder`` and all folders below it by name; none twice on one way, as links may lead."""
+    yield folder
+    above |= {folder.resolve()}
+    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
+        name = path.name.lower()
+        if name.startswith(".") or name in NOT_OURS or not path.is_dir():
+            continue
+        if depth == DEEPEST:
+            log.warning("%s is left out: it is more than %d folders deep.", path, DEEPEST)
+        elif path.resolve() not in above:
+            yield from _places(path, depth + 1, above)
+
+
+def _files(place: Path) -> list[Path]:
+    """The pictures in one folder, in the order of their names; what is doubtful is logged."""
+    there = [path for path in place.iterdir() if not path.name.startswith(".")]
+    files = [path for path in there if path.suffix.lower() in PICTURES and path.is_file()]
+    files.sort(key=lambda path: _natural(path.name))
+    unread = sorted(path.name for path in there if path.suffix.lower() in UNREAD)
+    if unread:
+        log.warning(
+            "%d pictures in %s are left out, since they are not read: %s. Save them as PNG.",
+            len(unread), place, ", ".join(unread[:5]),
+        )  # fmt: skip
+    captions: dict[str, list[str]] = {}
+    for path in files:
+        captions.setdefault(path.with_suffix(".txt").name, []).append(path.name)
+    for caption, names in captions.items():
+        if len(names) > 1:
+            log.warning("%s in %s share one caption, %s.", " and ".join(names), place, caption)
+    return files
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
@@ -229,10 +276,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise SeedStoryError(f"{path}, line {number} is longer than {MAX_LINE >> 20} MB.")
             if not raw.strip():
                 continue
-            try:
-                value = json.loads(raw)
-            except (ValueError, RecursionError) as error:
-                raise SeedStoryError(f"{path}, line {number} is not JSON ({error}).") from error
+            value = parse_json(raw, f"{path}, line {number}")
             if not isinstance(value, dict):
                 raise SeedStoryError(f"{path}, line {number}: expected an object, {{...}}.")
             yield number, value
@@ -249,9 +293,10 @@ def _tale(line: dict[str, Any], where: str) -> Tale:
         raise SeedStoryError(
             f"{where}: expected as many captions as images, got {len(captions)} and {len(images)}."
         )
+    images = [image.replace("\\", "/") for image in images]  # as Windows writes them
     for image in images:
         path = PurePosixPath(image)
-        if path.is_absolute() or ".." in path.parts or "\\" in image or ":" in image:
+        if path.is_absolute() or ".." in path.parts or ":" in image or len(image) > MAX_PATH:
             raise SeedStoryError(
                 f"{where}: the image {image!r:.80} is outside of the data's folder; expected a "
                 "path relative to it."
@@ -265,4 +310,5 @@ def _caption(text: str, where: str) -> str:
         raise SeedStoryError(
             f"{where}: a caption has 1 to {MAX_CAPTION} characters, got {len(text)}."
         )
+    check_caption(text, f"caption in {where}")
     return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -11,6 +10,8 @@ from typing import Any
 
 from ..engines.seed_story.config import SeedStoryConfig
 from ..errors import SeedStoryError
+from ..painter.configs import check_config, check_scheduler
+from ..strict_json import read_json
 
 PRECISIONS = ("fp32", "bf16")
 MAX_BYTES = 1 << 20  # of a recipe file
@@ -150,8 +151,8 @@ class Recipe:
         return cls(
             sizes=SeedStoryConfig.from_json(data["sizes"]),
             vae=dict(data["vae"]),
-            unet=dict(data["unet"]),
-            scheduler=dict(data["scheduler"]),
+            unet=dict(check_config(data["unet"], "The recipe's unet")),
+            scheduler=dict(check_scheduler(data["scheduler"], "The recipe's scheduler")),
             stages={name: _settings(name, value) for name, value in data["stages"].items()},
             native_size=size,
             world=dict(data.get("world", {})),
@@ -179,14 +180,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         SeedStoryError: no such file, no JSON, or not a recipe.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SeedStoryError(f"{path} is larger than 1 MB; that is no recipe.")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SeedStoryError(f"The recipe {path} cannot be read ({error}).") from error
-    except (ValueError, RecursionError) as error:
-        raise SeedStoryError(f"The recipe {path} is not JSON ({error}).") from error
+    data = read_json(path, MAX_BYTES, "Expected a recipe.")
     return Recipe.from_json(data)
 
 
@@ -204,6 +198,6 @@ def _settings(name: str, data: Any) -> StageSettings:
 def _check(name: str, value: Any, whole: bool = False, low: float = 0, high: float = 1e12) -> None:
     kinds = int if whole else (int, float)
     good = isinstance(value, kinds) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or not low <= value <= high:
+    if not good or not low <= value <= high or not math.isfinite(value):
         kind = "a whole number" if whole else "a number"
         raise SeedStoryError(f"{name} must be {kind} from {low:g} to {high:g}, got {value!r:.80}.")

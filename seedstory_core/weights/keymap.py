@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..errors import SeedStoryError
-from ..parts import MAX_NAMED_KEYS
+from ..parts import some
 
 Shape = tuple[int, ...]
 Options = Mapping[str, float]
@@ -157,9 +157,8 @@ class KeyMap:
                 how[to.name] = to.how
         if unknown:
             raise SeedStoryError(
-                f"{self.name}: {len(unknown)} unknown keys: {', '.join(unknown[:MAX_NAMED_KEYS])}"
-                f"{' ...' if len(unknown) > MAX_NAMED_KEYS else ''}. This is another kind of file, "
-                "or a version this pack does not know."
+                f"{self.name}: {len(unknown)} unknown keys: {some(unknown)}. This is another kind "
+                "of file, or a version this pack does not know."
             )
         self._check_parts(sources, how)
         return {name: Recipe(name, how[name], sources[name]) for name in sources}

@@ -1,36 +1,33 @@
 """Read checkpoints of any official form, one tensor at a time, without running their code.
 
-Safetensors (one file, or shards with an index) and PyTorch pickles (likewise). Both are mapped, not
-read: a tensor costs memory when its values are used. Pickles go through torch's restricted
-unpickler, which knows tensors and containers and refuses everything else.
+Safetensors (one file, or shards with an index) and PyTorch pickles (likewise), told apart by their
+first bytes. Both are mapped, not read: a tensor costs memory when its values are used. Pickles go
+through torch's restricted unpickler, which knows tensors and containers and refuses all else.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
-import struct
-import zipfile
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import SeedStoryError
+from ..strict_json import read_json
 from ..world import inside
+from .first_bytes import SAFETENSORS, check_safetensors, form_of
+from .pickles import damaged, read_pickle
 
-# What torch's unpickler raises on bytes that are no pickle, or not a whole one.
-_MALFORMED = (
-    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
-    AssertionError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
 MAX_INDEX = 64 << 20  # bytes; an index of shards larger than this is not one
-WRAPPERS = ("state_dict", "module", "model")
 INDEX_SUFFIX = ".index.json"
+#: Names of files of weights in a folder, the better forms first.
+SUFFIXES = (
+    (f".safetensors{INDEX_SUFFIX}",), (f".bin{INDEX_SUFFIX}",), (".safetensors", ".sft"),
+    (".bin", ".pt", ".pth", ".ckpt"),
+)  # fmt: skip
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
@@ -60,11 +57,12 @@ class Checkpoint(Protocol):
 class _Safetensors:
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_safetensors(path)
         try:
             self._file = safe_open(path, framework="pt")
             self._keys = list(self._file.keys())
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path, error) from error
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+            raise damaged(path, error) from error
 
     def keys(self) -> list[str]:
         return list(self._keys)
@@ -85,9 +83,9 @@ class _Safetensors:
 
 
 class _Pickle:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, form: str) -> None:
         self.path = path
-        self._state = _tensors(_unpickle(path), path)
+        self._state = read_pickle(path, form)
 
     def keys(self) -> list[str]:
         return list(self._state)
@@ -109,8 +107,7 @@ class _Shards:
         self.path = index
         self._folder = index.parent
         self._where = _read_index(index)
-        for name in set(self._where.values()):
-            inside(self._folder, name)  # refuses names that lead out of it
+        shards_of(index)  # refuses names that lead out of the folder
         self._open = lru_cache(maxsize=2)(lambda name: _open_file(inside(self._folder, name)))
 
     def keys(self) -> list[str]:
@@ -155,15 +152,32 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return _open_file(path)
 
 
+def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a safetensors file under ``prefix``, mapped, with the prefix cut off.
+
+    Raises:
+        SeedStoryError: the file is missing, damaged, another kind of file, or has more tensors
+            than a model.
+    """
+    check_safetensors(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = [key for key in file.keys() if key.startswith(prefix)]
+            return {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise damaged(path, error) from error
+
+
 def _open_file(path: Path) -> Checkpoint:
-    return _Safetensors(path) if path.suffix == ".safetensors" else _Pickle(path)
+    form = form_of(path)
+    return _Safetensors(path) if form == SAFETENSORS else _Pickle(path, form)
 
 
 def _in_folder(folder: Path) -> Path:
     """The one checkpoint in ``folder``: an index before files, safetensors before pickles."""
-    for pattern in (f"*.safetensors{INDEX_SUFFIX}", f"*.bin{INDEX_SUFFIX}", "*.safetensors",
-                    "*.bin", "*.pt", "*.pth"):  # fmt: skip
-        found = sorted(folder.glob(pattern))
+    files = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.is_file())
+    for suffixes in SUFFIXES:
+        found = [path for path in files if path.name.lower().endswith(suffixes)]
         if len(found) > 1:
             raise SeedStoryError(
                 f"{folder} holds several checkpoints: {', '.join(p.name for p in found[:10])}. "
@@ -171,60 +185,26 @@ def _in_folder(folder: Path) -> Path:
             )
         if found:
             return found[0]
-    raise SeedStoryError(f"{folder} holds no checkpoint (.safetensors, .bin, .pt, or an index).")
+    there = ", ".join(path.name for path in files[:10]) or "no file"
+    inner = sorted(path.name for path in folder.iterdir() if path.is_dir())[:10]
+    below = f", and the folders {', '.join(inner)}: name the one with the weights" if inner else ""
+    raise SeedStoryError(
+        f"{folder} holds no checkpoint (.safetensors, .bin, .pt, .ckpt, or an index of shards). "
+        f"There is {there}{below}."
+    )
 
 
 def _read_index(index: Path) -> dict[str, str]:
-    if index.stat().st_size > MAX_INDEX:
-        raise SeedStoryError(f"{index} is larger than {MAX_INDEX} bytes; not an index of shards.")
-    try:
-        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return {str(key): str(name) for key, name in where.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    data = read_json(index, MAX_INDEX, "It should be an index of shards. Download it again.")
+    where = data.get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(where, dict) or not all(isinstance(name, str) for name in where.values()):
         raise SeedStoryError(
-            f"{index} is not an index of shards (JSON with a weight_map): {error!r}"
-        ) from error
-
-
-def _unpickle(path: Path) -> Any:
-    """The pickle's content through torch's restricted unpickler, mapped where it is a zip."""
-    try:
-        return torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            f"{index} is not an index of shards: expected JSON with a weight_map of file names. "
+            "Download it again."
         )
-    except pickle.UnpicklingError as error:
-        raise SeedStoryError(
-            f"{path} is a pickle with more in it than tensors. Loading it could run code, so it is "
-            f"refused. Save the state dict alone, or as safetensors. ({_first_line(error)})"
-        ) from error
-    except _MALFORMED as error:
-        raise _damaged(path, error) from error
+    return where
 
 
-def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
-    for wrapper in WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise SeedStoryError(
-            f"{path} holds a {type(loaded).__name__}, not a dictionary of tensors."
-        )
-    other = [str(key) for key, value in loaded.items() if not isinstance(value, Tensor)]
-    if other:
-        raise SeedStoryError(
-            f"{path} holds {len(other)} entries that are no tensors: {', '.join(other[:10])}. "
-            "Save the model's state dict alone."
-        )
-    return {str(key): value for key, value in loaded.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
-
-
-def _damaged(path: Path, error: Exception) -> SeedStoryError:
-    size = path.stat().st_size if path.is_file() else 0
-    return SeedStoryError(
-        f"{path} ({size} bytes) cannot be read as a checkpoint; it is damaged, cut short, or "
-        f"something else. Download or copy it again. ({_first_line(error)})"
-    )
+def shards_of(index: Path) -> list[Path]:
+    """The files that an index of shards names, whether they are there or not."""
+    return [inside(index.parent, name) for name in sorted(set(_read_index(index).values()))]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..building import LARGEST, on_meta
 from ..errors import SeedStoryError
 from .reader import Checkpoint
 
@@ -164,9 +165,6 @@ def unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """``{diffusers name: shape}`` of the UNet with this configuration; makes no weights."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    try:
-        with torch.device("meta"):
-            unet: Any = UNet2DConditionModel.from_config(dict(config))
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise SeedStoryError(f"This is not a UNet configuration of diffusers: {error}") from error
+    with on_meta(LARGEST, "this UNet configuration of diffusers"):
+        unet: Any = UNet2DConditionModel.from_config(dict(config))
     return {name: tuple(tensor.shape) for name, tensor in unet.state_dict().items()}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SeedStoryError
-from ..world import inside
 from .keymap import KeyMap, Recipe
-from .reader import INDEX_SUFFIX, Checkpoint, open_checkpoint
+from .reader import INDEX_SUFFIX, Checkpoint, open_checkpoint, shards_of
 
 SAMPLE = 1 << 16  # bytes of one sample
 SAMPLES = 64  # evenly spread over a file, its ends included
@@ -51,9 +49,7 @@ class Source:
 def _files(path: Path) -> tuple[Path, ...]:
     if not path.name.endswith(INDEX_SUFFIX):
         return (path,)
-    names: Mapping[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-    shards = [inside(path.parent, name) for name in sorted(set(names.values()))]
-    return (path, *(shard for shard in shards if shard.is_file()))
+    return (path, *(shard for shard in shards_of(path) if shard.is_file()))
 
 
 def fingerprint(files: Sequence[Path]) -> str:

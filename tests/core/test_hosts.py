@@ -91,7 +91,7 @@ def test_files_that_do_not_fit_are_refused(
 def test_cut_files_are_refused(cut: int, tmp_path: Path) -> None:
     one = spec(tmp_path, state())
     one.weights.write_bytes(one.weights.read_bytes()[:cut])
-    with pytest.raises(SeedStoryError, match="damaged or cut short"):
+    with pytest.raises(SeedStoryError, match="damaged, cut short|cut short within|empty"):
         LocalPart(one, CPU, torch.float32).acquire()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seedstory_core.errors import SeedStoryError
@@ -64,6 +64,7 @@ _values = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_values, st.booleans(), st.booleans())
 def test_sound_json_is_read_as_python_reads_it(value: Any, escaped: bool, mark: bool) -> None:
     written = json.dumps(value, ensure_ascii=escaped)
@@ -71,6 +72,7 @@ def test_sound_json_is_read_as_python_reads_it(value: Any, escaped: bool, mark: 
     assert parse_json(raw, "it") == parse_json(raw.encode(), "it") == json.loads(written)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode(errors="ignore")))
 def test_other_bytes_end_in_words_or_in_values_that_can_be_kept(raw: bytes) -> None:
     try:

@@ -69,7 +69,7 @@ def test_a_wrong_identity_is_refused(tmp_path: Path, bad: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"format": "other"}, "expected format"),
+        ({"format": "other"}, "expected 'seedstory-world'"),
         ({"version": 99}, "version 99"),
         ({"version": "new"}, "world.json"),
         ({"files": []}, "lacks or misshapes"),

@@ -172,11 +172,58 @@ def test_foreign_files_are_named(pack: ModuleType, model: Any, control: Any, fol
     state = control.state_dict()
     state["conv_in.weight"] = torch.zeros(96, 4, 3, 3)
     name = save(state, folder / "other.safetensors")
-    with pytest.raises(error, match="wrongly shaped.*input_blocks.0.0.weight"):
+    with pytest.raises(error, match=r"another UNet.*input_blocks\.0\.0\.weight"):
         load(pack, model, name)
     (folder / "torn.safetensors").write_bytes(b"torn")
-    with pytest.raises(error, match="torn.safetensors is damaged"):
+    with pytest.raises(error, match=r"torn\.safetensors .* plain text"):
         load(pack, model, "torn.safetensors")
     for missing in ("../../etc/passwd", "(none found)"):
         with pytest.raises(error, match="There is no ControlNet"):
             load(pack, model, missing)
+
+
+def test_a_larger_controlnet_says_its_size_and_ours(
+    pack: ModuleType, model: Any, folder: Path
+) -> None:
+    large = {
+        "controlnet_cond_embedding.conv_in.weight": torch.zeros(16, 3, 3, 3),
+        "conv_in.weight": torch.zeros(320, 4, 3, 3),
+        "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight": torch.zeros(4, 2048),
+        "controlnet_down_blocks.0.weight": torch.zeros(320, 320, 1, 1),
+    }
+    error = pack.seedstory_core.errors.SeedStoryError
+    with pytest.raises(error, match=r"another UNet: 320 channels .* world's UNet has 96") as caught:
+        load(pack, model, save(large, folder / "large.safetensors"))
+    assert "convert" not in str(caught.value) and "width 256" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("lora_unet_down_blocks_0.lora_up.weight", "a LoRA"),
+        ("adapter.body.0.in_conv.weight", "a T2I adapter"),
+        ("first_stage_model.encoder.conv_in.weight", "a VAE"),
+        ("model.diffusion_model.output_blocks.0.0.weight", "a whole UNet"),
+        ("up_blocks.0.resnets.0.conv1.weight", "a whole UNet"),
+        ("something", "something else"),
+    ],
+)
+def test_what_is_no_controlnet_is_called_what_it_is(
+    pack: ModuleType, model: Any, folder: Path, key: str, kind: str
+) -> None:
+    error = pack.seedstory_core.errors.SeedStoryError
+    name = f"no-{key.split('.')[0]}-{kind[-4:]}.safetensors"  # a list keeps the first of a name
+    with pytest.raises(error, match=rf"no-.* is {kind}, no ControlNet: its"):
+        load(pack, model, save({key: torch.zeros(1)}, folder / name))
+
+
+def test_the_other_separator_is_understood(
+    pack: ModuleType, model: Any, control: Any, folder: Path
+) -> None:
+    (folder / "mine").mkdir()
+    save(control.state_dict(), folder / "mine" / "edges.safetensors")
+    node = pack.nodes.loaders.LoadWorldControlNet
+    for name in ("mine/edges.safetensors", "mine\\edges.safetensors"):
+        assert node.validate_inputs(name) is True
+        assert load(pack, model, name) is not None
+    assert "There is no ControlNet" in node.validate_inputs("mine\\none.safetensors")

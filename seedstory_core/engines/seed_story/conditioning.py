@@ -10,13 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...errors import SeedStoryError
 from ...parts import Part
 from ...story import check_features
 from ...types import Cond, Conditioning
+from ...weights.reader import read_tensors
 from .detokenizer import Detokenizer
 
 NEGATIVE = "negative."
@@ -51,7 +51,7 @@ class Conditioner:
         """Tokens [1, L, D] and pooled [1, D'] of the negative, fp32; read from the file once."""
         with torch.inference_mode(False):  # kept for callers in any mode
             constants = self.constants(NEGATIVE)
-        if not constants:
+        if not {"tokens", "pooled"} <= constants.keys():
             raise SeedStoryError(
                 f"{self._constants} has no {NEGATIVE}tokens and {NEGATIVE}pooled. Convert the "
                 "official files again."
@@ -61,12 +61,4 @@ class Conditioner:
 
     def constants(self, prefix: str) -> dict[str, Tensor]:
         """The file's tensors under ``prefix``, mapped, with the prefix cut off."""
-        try:
-            with safe_open(self._constants, framework="pt") as file:
-                keys = [key for key in file.keys() if key.startswith(prefix)]
-                return {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
-        except (SafetensorError, OSError) as error:
-            raise SeedStoryError(
-                f"{self._constants} cannot be read; it is damaged or cut short ({error}). Copy or "
-                "convert the world again."
-            ) from error
+        return read_tensors(self._constants, prefix)

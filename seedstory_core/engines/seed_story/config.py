@@ -10,8 +10,33 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from ...errors import SeedStoryError
+from ...strict_json import number, shown, whole
 
 T = TypeVar("T")
+
+#: Inclusive limits of the sizes by name, several times those of any model; larger ones are mistakes
+#: or malice. Each model must fit its file besides (`building.within`).
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "image_size": (1, 4096),
+    "patch": (1, 1024),
+    "grid": (1, 128),
+    "layers": (1, 512),
+    "depth": (1, 512),
+    "heads": (1, 1024),
+    "kv_heads": (1, 1024),
+    "head_width": (1, 4096),
+    "width": (1, 1 << 16),
+    "mlp_width": (1, 1 << 18),
+    "source": (1, 1 << 16),
+    "vocab": (1, 1 << 22),
+    "max_positions": (1, 1 << 22),
+    "tokens": (1, 1 << 14),
+    "prompt_widths": (1, 1 << 16),
+    "pooled_width": (1, 1 << 16),
+}
+RANGES: Mapping[str, tuple[float, float]] = {"eps": (1e-12, 1.0), "theta": (1.0, 1e12)}
+#: Patches along a picture's side for one row of the learned table, which is stretched to them.
+MAX_STRETCH = 8
 
 
 @dataclass(frozen=True)
@@ -108,22 +133,35 @@ class SeedStoryConfig:
     detokenizer: DetokenizerConfig
 
     def __post_init__(self) -> None:
-        features, width = self.vision.pool.width, self.llm.width
+        vision, llm, pen = self.vision, self.llm, self.detokenizer
+        features, width = vision.pool.width, llm.width
+        resamplers = (vision.pool, self.input_resampler, self.output_resampler)
         for name, got, wanted in (
-            ("llm.width / heads", self.llm.width % self.llm.heads, 0),
-            ("llm.heads / kv_heads", self.llm.heads % self.llm.kv_heads, 0),
+            ("vision.width / heads", vision.width % vision.heads, 0),
+            ("a resampler's width / heads", sum(one.width % one.heads for one in resamplers), 0),
+            ("detokenizer.width / heads", pen.width % pen.heads, 0),
+            ("vision.pool.source", vision.pool.source, vision.width),
+            ("llm.width / heads", llm.width % llm.heads, 0),
+            ("llm's head_width / 2", llm.head_width % 2, 0),
+            ("llm.heads / kv_heads", llm.heads % llm.kv_heads, 0),
             ("input_resampler.source", self.input_resampler.source, features),
             ("input_resampler.width", self.input_resampler.width, width),
             ("output_resampler.source", self.output_resampler.source, width),
             ("output_resampler.width", self.output_resampler.width, features),
-            ("output_resampler.grid", self.output_resampler.grid, self.vision.pool.grid),
-            ("detokenizer.source", self.detokenizer.source, features),
+            ("output_resampler.grid", self.output_resampler.grid, vision.pool.grid),
+            ("detokenizer.source", pen.source, features),
         ):
             if got != wanted:
                 raise SeedStoryError(
                     f"The sizes of this world contradict each other: {name} is {got}, the other "
                     f"sizes ask for {wanted}. Get or convert the world again."
                 )
+        if not 1 <= vision.image_size // vision.patch <= MAX_STRETCH * vision.grid:
+            raise SeedStoryError(
+                f"The sizes of this world contradict each other: pictures of {vision.image_size} "
+                f"pixels have {vision.image_size // vision.patch} patches of {vision.patch} along "
+                f"a side; a table of {vision.grid} is for 1 to {MAX_STRETCH * vision.grid}."
+            )
 
     @property
     def image_tokens(self) -> int:
@@ -170,18 +208,19 @@ def _table(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _read(kind: type[T], data: Mapping[str, Any], where: str) -> T:
-    """``kind(**data)`` with every field checked to be a positive number (or pair, or config)."""
+    """``kind(**data)`` with every number within `LIMITS` or `RANGES`, pairs being two of them."""
     values = dict(data)
-    if isinstance(values.get("prompt_widths"), list):
-        values["prompt_widths"] = tuple(values["prompt_widths"])
     for key, value in values.items():
-        parts = value if isinstance(value, tuple) else (value,)
-        for part in parts:
-            number = isinstance(part, (int, float)) and not isinstance(part, bool)
-            if not (isinstance(part, ResamplerConfig) or (number and part > 0)):
-                raise SeedStoryError(
-                    f"world.json sizes: {where}.{key} must be positive, got {value!r:.80}."
-                )
+        name = f"world.json sizes: {where}.{key}"
+        if key == "prompt_widths":
+            pair = value if isinstance(value, list | tuple) else ()
+            if len(pair) != 2:
+                raise SeedStoryError(f"{name} must be two whole numbers, got {shown(value)}.")
+            values[key] = tuple(whole(part, name, *LIMITS[key]) for part in pair)
+        elif key in LIMITS:
+            whole(value, name, *LIMITS[key])
+        elif key in RANGES:
+            values[key] = number(value, name, *RANGES[key])
     try:
         return kind(**values)
     except TypeError as error:

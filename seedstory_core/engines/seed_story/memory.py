@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from ...building import LARGEST, within
 from ...context import ContextPolicy
 from ...ops import torch_ops
 from .config import SeedStoryConfig
@@ -47,7 +48,8 @@ class Memory:
             "llm": lambda: Mllm(config, torch_ops),
             "detokenizer": lambda: Detokenizer(config.detokenizer, torch_ops),
         }
-        return builders[part]()
+        with within(LARGEST, f"this world's {part}"):
+            return builders[part]()
 
     @property
     def picture_rows(self) -> int:

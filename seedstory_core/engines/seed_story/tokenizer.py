@@ -7,7 +7,6 @@ another way, so the rules are kept here (tests compare with ids recorded from 4.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from typing import Any
 from sentencepiece import SentencePieceProcessor
 
 from ...errors import SeedStoryError
+from ...strict_json import read_json, read_small, shown, whole
 
 SPACE = "\u2581"  # how sentencepiece writes a space
 MAX_JSON = 16 << 20  # bytes; no tokenizer file of a 32,000 word vocabulary is larger
+MAX_MODEL = 64 << 20  # bytes; one of 256,000 pieces takes 4 MB
+MAX_ADDED, MAX_ID, MAX_TOKEN = 10_000, (1 << 22) - 1, 1000  # tokens, their ids, their letters
 
 # Protobuf of ModelProto{normalizer_spec{add_dummy_prefix: false}}. Messages merge by concatenation,
 # so these bytes behind a model switch the dummy prefix off, as 4.34.0 does when legacy is false.
@@ -64,7 +66,7 @@ class Tokenizer:
             _text(settings.get(f"{role}_token")) or default
             for role, default in (("bos", "<s>"), ("unk", "<unk>"), ("eos", "</s>"))
         )
-        extra = [_text(token) for token in settings.get("additional_special_tokens") or ()]
+        extra = _extra(settings)
         special = [bos, self._unk, eos, _text(settings.get("pad_token")), *extra]
         self._special = {token for token in special if token}
         self._tokens = self._added_tokens(_read_json(added), settings)
@@ -136,13 +138,20 @@ class Tokenizer:
     ) -> dict[str, AddedToken]:
         """By text; lstrip and rstrip are true for plain tokens that nothing more is known of."""
         tokens = {}
+        decoder = _decoder(settings)
+        if len(added) + len(decoder) > MAX_ADDED:
+            raise SeedStoryError(
+                f"{self.source} adds {len(added) + len(decoder)} tokens to its vocabulary; at most "
+                f"{MAX_ADDED} are read. {_HELP}"
+            )
         for text, id in added.items():
+            text = _text(text)
             swallows = text not in self._special
-            tokens[text] = AddedToken(text, _whole(id, text), swallows, swallows)
-        for id, entry in (settings.get("added_tokens_decoder") or {}).items():
+            tokens[text] = AddedToken(text, _id(id, text), swallows, swallows)
+        for id, entry in decoder.items():
             text = _text(entry)
             tokens[text] = AddedToken(
-                text, _whole(id, text), bool(entry.get("lstrip")), bool(entry.get("rstrip"))
+                text, _id(id, text), bool(entry.get("lstrip")), bool(entry.get("rstrip"))
             )
         for text in self._special - tokens.keys():
             tokens[text] = AddedToken(text, self._sp.piece_to_id(text), False, False)
@@ -191,24 +200,24 @@ _HELP = "Copy the tokenizer folder of the released model again."
 def _load(model: Path, legacy: bool) -> SentencePieceProcessor:
     if not model.is_file():
         raise SeedStoryError(f"There is no sentencepiece model at {model}. {_HELP}")
+    raw = read_small(model, MAX_MODEL, _HELP)
     try:
         suffix = b"" if legacy else NO_DUMMY_PREFIX
         processor = SentencePieceProcessor()
-        processor.LoadFromSerializedProto(model.read_bytes() + suffix)
-    except (RuntimeError, OSError) as error:
+        processor.LoadFromSerializedProto(raw + suffix)
+        for number in range(processor.get_piece_size()):
+            processor.id_to_piece(number)  # refuses pieces that are no text
+    except (RuntimeError, ValueError) as error:
         raise SeedStoryError(f"{model} is not a sentencepiece model: {error} {_HELP}") from error
+    if not processor.get_piece_size():  # it takes no bytes at all for a model without pieces
+        raise SeedStoryError(f"{model} has no pieces. {_HELP}")
     return processor
 
 
 def _read_json(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise SeedStoryError(f"{path} is larger than {MAX_JSON} bytes. {_HELP}")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SeedStoryError(f"{path} cannot be read as JSON: {error} {_HELP}") from error
+    data = read_json(path, MAX_JSON, _HELP)
     if not isinstance(data, dict):
         raise SeedStoryError(f"{path} holds a {type(data).__name__}, not an object. {_HELP}")
     return data
@@ -218,11 +227,37 @@ def _text(token: Any) -> str:
     """A token as files write it, a string or ``{"content": string}`` -> the string."""
     if isinstance(token, Mapping):
         token = token.get("content")
+    if isinstance(token, str) and len(token) > MAX_TOKEN:
+        raise SeedStoryError(f"An added token has {len(token)} letters, at most {MAX_TOKEN} are "
+                             f"read: {shown(token)}. {_HELP}")  # fmt: skip
     return token if isinstance(token, str) else ""
 
 
-def _whole(id: Any, text: str) -> int:
-    try:
-        return int(id)
-    except (TypeError, ValueError) as error:
-        raise SeedStoryError(f"The added token {text!r} has the id {id!r}. {_HELP}") from error
+def _decoder(settings: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """``added_tokens_decoder``: ``{id: {"content": text, "lstrip": ...}}``."""
+    entries = settings.get("added_tokens_decoder") or {}
+    if not isinstance(entries, Mapping) or not all(
+        isinstance(entry, Mapping) for entry in entries.values()
+    ):
+        raise SeedStoryError(
+            f"'added_tokens_decoder' of tokenizer_config.json must be an object of objects, got "
+            f"{shown(entries)}. {_HELP}"
+        )
+    return entries
+
+
+def _extra(settings: Mapping[str, Any]) -> list[str]:
+    """``additional_special_tokens``, a list."""
+    tokens = settings.get("additional_special_tokens") or []
+    if not isinstance(tokens, list):
+        raise SeedStoryError(
+            f"'additional_special_tokens' must be a list of tokens, got {shown(tokens)}. {_HELP}"
+        )
+    return [_text(token) for token in tokens]
+
+
+def _id(id: Any, text: str) -> int:
+    """The id of an added token, a number or its digits."""
+    if isinstance(id, str) and id.isdecimal() and id.isascii() and len(id) < 10:
+        id = int(id)
+    return whole(id, f"The id of the added token {text!r:.80}", 0, MAX_ID)

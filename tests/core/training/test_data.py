@@ -43,9 +43,9 @@ def test_pictures_are_not_needed_to_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2 is not JSON"),
+        ("{", "line 2 is not valid JSON"),
         ("[1]", "line 2: expected an object"),
-        ("[" * 50_000, "line 2 is not JSON"),
+        ("[" * 50_000, "line 2 is not valid JSON"),
         ({**GOOD, "images": ["a"]}, "line 2: expected as many captions"),
         ({**GOOD, "images": "a"}, "line 2: expected a list of texts in 'images'"),
         ({**GOOD, "captions": [1, 2]}, "line 2: expected a list of texts in 'captions'"),
@@ -56,6 +56,13 @@ def test_pictures_are_not_needed_to_open(tmp_path: Path) -> None:
         ({**GOOD, "images": ["a/0.png", "/etc/passwd"]}, "line 2: the image"),
         ({**GOOD, "images": ["a/0.png", "C:\\x.png"]}, "line 2: the image"),
         (json.dumps(GOOD) + " " * (5 << 20), "line 2 is longer than"),
+        ({**GOOD, "captions": ["One.", "Half \ud83d a letter."]}, "half a letter"),
+        ({**GOOD, "captions": ["One.", "Nothing \0 at all."]}, "line 2 .*NUL"),
+        ({**GOOD, "captions": ["One.", "A bell \7 rings."]}, "line 2 has .*U\\+0007"),
+        ({**GOOD, "images": ["a/0.png", "..\\..\\x.png"]}, "line 2: the image"),
+        ({**GOOD, "images": ["a/0.png", "\\\\server\\x.png"]}, "line 2: the image"),
+        ({**GOOD, "images": ["a/0.png", "x" * 5000]}, "line 2: the image"),
+        ('{"id": 1e999}', "line 2 .*1e999"),
     ],
 )
 def test_wrong_lines(tmp_path: Path, line: Any, message: str) -> None:

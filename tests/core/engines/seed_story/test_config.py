@@ -24,9 +24,9 @@ def test_official_picture_is_64_tokens() -> None:
     ("path", "value", "says"),
     [
         (("llm",), None, "'llm'"),
-        (("llm", "width"), 0, "llm.width must be positive"),
-        (("llm", "width"), "4096", "llm.width must be positive"),
-        (("llm", "width"), True, "llm.width must be positive"),
+        (("llm", "width"), 0, "llm.width must be a whole number"),
+        (("llm", "width"), "4096", "llm.width must be a whole number"),
+        (("llm", "width"), True, "llm.width must be a whole number"),
         (("llm", "heads"), 33, "llm.width / heads"),
         (("llm", "kv_heads"), 5, "kv_heads"),
         (("llm", "colour"), 3, "wrong fields"),
