@@ -26,7 +26,7 @@ NODES = source.modules("nodes/")
 TESTS = source.modules("tests/")
 LIBRARY = CORE + NODES + source.modules("__init__.py", "quickstart.py")
 VALUES = ("types", "images", "picture_files", "picture_headers", "errors", "sampling")
-VALUES += ("context", "parts", "ops")
+VALUES += ("context", "parts", "ops", "strict_json")
 TELLERS = ("story", "story_store", "story_reader", "book")
 
 
