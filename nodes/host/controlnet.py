@@ -18,6 +18,7 @@ from .folders import world_roots
 from .layers import PlainLayers
 from .names import listed
 from .parts import read_weights_file
+from .storage import disk_of
 
 FOLDER = "controlnet"
 NOTHING = "(none found)"
@@ -95,7 +96,8 @@ def load_controlnet(path: Path, model: Any) -> Any:
     operations = comfy.ops.pick_operations(dtype, cast)
     net = ControlNet(**settings, dtype=dtype, device=offload, operations=operations)
     net.load_state_dict(state, strict=False)
-    return comfy.controlnet.ControlNet(net, load_device=device, manual_cast_dtype=cast)
+    kind = comfy.controlnet.ControlNet
+    return kind(net, load_device=device, manual_cast_dtype=cast, **disk_of(kind, path))
 
 
 def _check_kind(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:

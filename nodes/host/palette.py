@@ -13,6 +13,7 @@ from ...seedstory_core.ops import cast_ops
 from ...seedstory_core.painter.palette_vae import PaletteVae, PaletteVaeConfig
 from ...seedstory_core.parts import PartSpec, load_strict
 from .parts import load_module, patcher_class, read_weights_file
+from .storage import disk_of
 
 BYTES = 4  # of a number in fp32
 
@@ -48,8 +49,9 @@ def load_palette_vae(config: PaletteVaeConfig, path: Path) -> Any:
         sd=_placeholder_weights(), config={"params": PLACEHOLDER}, dtype=torch.float32
     )
     vae.first_stage_model = module
-    vae.patcher = patcher_class()(
-        module, load_device=vae.device, offload_device=management.vae_offload_device()
+    kind, offload = patcher_class(), management.vae_offload_device()
+    vae.patcher = kind(
+        module, load_device=vae.device, offload_device=offload, **disk_of(kind, path)
     )
     vae.size = None  # newer hosts have measured the placeholder
     vae.working_dtypes = [torch.float32]

@@ -20,6 +20,7 @@ from ...seedstory_core.weights.first_bytes import check_safetensors
 from ...seedstory_core.weights.reader import read_tensors
 from .kept import kept_patcher
 from .quantised import chosen_format, quantised_layers
+from .storage import disk_of
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -140,9 +141,9 @@ class ComfyPart(Generic[M]):
         import comfy.model_management as management
 
         module = load_module(self.spec, self.dtype, self._form, self.device)
-        return patcher_class()(
-            module, load_device=self.device, offload_device=management.unet_offload_device()
-        )
+        kind, offload = patcher_class(), management.unet_offload_device()
+        disk = disk_of(kind, self.spec.weights)
+        return kind(module, load_device=self.device, offload_device=offload, **disk)
 
 
 def load_module(

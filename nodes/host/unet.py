@@ -20,6 +20,7 @@ from ...seedstory_core.schedule import SDXL as SDXL_SCHEDULER
 from ...seedstory_core.world import World
 from .layers import PlainLayers
 from .parts import patcher_class, read_weights_file
+from .storage import disk_of
 from .vae import compression, load_vae, prepare_previews, preview_factors
 
 SDXL_CHANNELS = (320, 640, 1280)
@@ -82,9 +83,9 @@ def _load_small(state: Mapping[str, Tensor], config: Mapping[str, Any], world: W
     cast = management.unet_manual_cast(dtype, device, model_config.supported_inference_dtypes)
     model_config.set_inference_dtype(dtype, cast)
     model = model_config.get_model({}, "")
-    patcher = patcher_class()(
-        model, load_device=device, offload_device=management.unet_offload_device()
-    )
+    kind, offload = patcher_class(), management.unet_offload_device()
+    disk = disk_of(kind, world.file("unet"))
+    patcher = kind(model, load_device=device, offload_device=offload, **disk)
     dynamic = bool(getattr(patcher, "is_dynamic", bool)())
     model.diffusion_model.load_state_dict(state, strict=False, assign=dynamic)
     return patcher
