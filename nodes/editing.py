@@ -9,11 +9,13 @@ from comfy_api.latest import io
 from ..seedstory_core import operations
 from ..seedstory_core.context import ContextPolicy
 from ..seedstory_core.errors import SeedStoryError
+from ..seedstory_core.known_words import unknown_note
 from ..seedstory_core.memory import Plan
 from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.story import check_index
 from ..seedstory_core.types import Story
 from . import host, types
+from .early import with_note
 from .settings import MAX_SEED
 from .telling import llm_input, seed_input, settings_inputs
 from .types import EngineHandle
@@ -63,12 +65,12 @@ def changing(
     return how | {"progress": reporter, "on_panel": kept}
 
 
-def changed(story: Story, panel: int, *, before: int) -> io.NodeOutput:
+def changed(story: Story, panel: int, *, before: int, note: str = "") -> io.NodeOutput:
     """The story, kept; the panel's caption and features, and what is new shown in the node."""
     host.keep_story(story)
     index = check_index(story, panel) if panel >= 0 else panel + before
     caption = story.panels[index].caption
-    return io.NodeOutput(story, caption, features_at(story, [index]), ui=host.text_ui(caption))
+    return io.NodeOutput(story, caption, features_at(story, [index]), ui=with_note([caption], note))
 
 
 def changed_outputs() -> list[io.Output]:
@@ -133,7 +135,8 @@ class EditCaption(io.ComfyNode):
         how = changing(story, panel, later, sampling, context, memory)
         with host.parking(llm.engine, memory):
             edited = operations.edit_caption(llm.engine, story, panel, caption, **how)
-        return changed(edited, panel, before=len(story))
+        note = unknown_note(llm.engine, caption)
+        return changed(edited, panel, before=len(story), note=note)
 
 
 class RerollPanel(io.ComfyNode):
@@ -262,7 +265,8 @@ class InsertPanel(io.ComfyNode):
             longer = operations.insert_told(
                 llm.engine, story, panel, caption.strip() or None, seed, **how
             )
-        return changed(longer, panel, before=len(story))
+        note = unknown_note(llm.engine, caption)
+        return changed(longer, panel, before=len(story), note=note)
 
 
 NODES: tuple[type[io.ComfyNode], ...] = (EditCaption, RerollPanel, InsertPanel)

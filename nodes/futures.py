@@ -8,12 +8,14 @@ from comfy_api.latest import io
 
 from ..seedstory_core.context import ContextPolicy
 from ..seedstory_core.futures import check_apart, future_seed, futures_of, tell_futures
+from ..seedstory_core.known_words import unknown_note
 from ..seedstory_core.memory import Plan
 from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.sampling import restore as restore_sampling
 from ..seedstory_core.story import check_story
 from ..seedstory_core.types import Story
 from . import host, types
+from .early import with_note
 from .telling import (
     CATEGORY,
     MAX_PANELS,
@@ -98,7 +100,8 @@ class TellFutures(io.ComfyNode):
         with host.parking(llm.engine, memory):
             told = tell(story, llm, given, panels, seed, sampling, context)
         texts = [new_text(future, len(story)) for future in told]
-        return io.NodeOutput(told, texts, ui=host.text_ui(*texts))
+        shown = with_note(texts, unknown_note(llm.engine, captions))
+        return io.NodeOutput(told, texts, ui=shown)
 
 
 def first_captions(text: str) -> list[tuple[str, ...]]:

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from ..seedstory_core.errors import SeedStoryError
 from ..seedstory_core.images import from_float
+from ..seedstory_core.known_words import unknown_note
 from ..seedstory_core.types import Opening
 from . import host, types
+from .early import with_note
 from .types import EngineHandle
 from .values import one_picture
 
@@ -55,6 +57,7 @@ class StartStory(io.ComfyNode):
             category=CATEGORY,
             description="Begins a story with a picture and a sentence. They become panel 0.",
             search_aliases=["new story", "opening"],
+            has_intermediate_output=True,
             inputs=[
                 types.Vision.Input("vision", tooltip="From Load World: the world to tell in."),
                 io.String.Input(
@@ -88,7 +91,7 @@ class StartStory(io.ComfyNode):
         picture = one_picture(image) if image is not None else None
         story = vision.engine.start(Opening(text, picture, run))
         host.keep_story(story)
-        return io.NodeOutput(story)
+        return io.NodeOutput(story, ui=with_note([], unknown_note(vision.engine, text)))
 
 
 NODES: tuple[type[io.ComfyNode], ...] = (EncodeImage, StartStory)

@@ -8,11 +8,13 @@ from comfy_api.latest import io
 
 from ..seedstory_core.context import ContextPolicy
 from ..seedstory_core.errors import SeedStoryError
+from ..seedstory_core.known_words import unknown_note
 from ..seedstory_core.memory import Plan
 from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.story import check_story
 from ..seedstory_core.types import Story
 from . import host, types
+from .early import with_note
 from .settings import MAX_SEED
 from .types import EngineHandle
 from .values import context_of, features_at
@@ -194,7 +196,8 @@ class IllustrateCaption(io.ComfyNode):
             longer = tell(story, llm, host.Reporter(), caption, **how)
         if silent(story, longer):
             return io.NodeOutput(longer, host.nothing(), ui=host.text_ui(longer.closing or ""))
-        return io.NodeOutput(longer, features_at(longer, [-1]), ui=host.text_ui(caption))
+        shown = with_note([caption], unknown_note(llm.engine, caption))
+        return io.NodeOutput(longer, features_at(longer, [-1]), ui=shown)
 
 
 class TellStory(io.ComfyNode):
@@ -263,7 +266,8 @@ class TellStory(io.ComfyNode):
         longer = tell_all(story, llm, given, seed, how, memory)
         new = longer.panels[len(story) :]
         texts = [panel.caption for panel in new]
-        shown = host.text_ui(*texts, *([longer.closing] if longer.closing else []))
+        closing = [longer.closing] if longer.closing else []
+        shown = with_note([*texts, *closing], unknown_note(llm.engine, captions))
         features = features_at(longer, range(len(story), len(longer))) if new else host.nothing()
         return io.NodeOutput(longer, texts or [host.nothing()], features, ui=shown)
 

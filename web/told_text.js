@@ -20,7 +20,12 @@ const TELLING = new Set([
   "SeedStory_PressBook",
 ]);
 // These speak only where something is to be said: the field comes with the first word.
-const NOTING = new Set(["SeedStory_BookPages", "SeedStory_StoryVideo", "SeedStory_StoryPage"]);
+const NOTING = new Set([
+  "SeedStory_BookPages",
+  "SeedStory_StoryVideo",
+  "SeedStory_StoryPage",
+  "SeedStory_StartStory",
+]);
 const WIDGET = "seedstory_told";
 const MIN_HEIGHT = 72;
 

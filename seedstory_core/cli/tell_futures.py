@@ -19,7 +19,7 @@ from ..sampling import Sampling
 from ..story_reader import MANIFEST
 from ..types import Opening, PaintSettings, Story
 from .progress import Bar
-from .telling import Run
+from .telling import Run, say_unknown
 
 #: Makes the run of a folder with a seed, and with an engine if there is one already.
 MakeRun = Callable[[Path, int, Engine | None], Run]
@@ -88,6 +88,7 @@ class Futures:
         """Start all stories, or take up what their folders hold of them."""
         first = self.runs[0]
         fresh = first.engine.start(opening)
+        say_unknown(first.engine, opening.text, *captions)
         first.release()
         for run in self.runs:
             run.take_up(replace(fresh, run=f"{opening.run}-{run.folder.name}"), captions)

@@ -14,6 +14,7 @@ from ..engine import Engine, Order, Route, open_engine
 from ..errors import SeedStoryError
 from ..files import PART, sweep_parts
 from ..hosts import LocalPart, local_host
+from ..known_words import unknown_note
 from ..locks import LOCK, folder_lock
 from ..memory import kept_by
 from ..names import safe_name
@@ -32,6 +33,13 @@ from .tell_resume import OPTIONS
 
 RUNNING = ".telling"  # the lock of a whole run; one save holds `LOCK`
 LOCKS = (LOCK, RUNNING)
+
+
+def say_unknown(engine: Engine, *texts: str) -> None:
+    """Name the words that the world does not know, before anything is told."""
+    note = unknown_note(engine, *texts)
+    if note:
+        print(f"Note: {note}")
 
 
 class Run:
@@ -86,6 +94,7 @@ class Run:
             SeedStoryError: the folder holds another story, or files of something else.
         """
         fresh = self.engine.start(opening)
+        say_unknown(self.engine, opening.text, *captions)
         self.release()  # the LLM needs the room
         self.take_up(fresh, captions)
 

@@ -45,6 +45,7 @@ from .prompt import Appended, BlindCut, Layout, Prompt, Trained, Vocabulary, cle
 from .reader import Reader
 from .telling import Teller, Told
 from .tokenizer import Tokenizer
+from .unknown import unknown_words
 
 NAME = "seed_story"
 MAX_SEED = 2**64 - 1
@@ -83,6 +84,10 @@ class SeedStoryEngine:
         self._teller = Teller(config, self.words, parts["llm"])
         self._conditioner = Conditioner(parts["detokenizer"], constants)
         self._sampling, self._context = sampling or Sampling(), context or Window()
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of ``text`` that this world can only spell; see `unknown.unknown_words`."""
+        return unknown_words(self.words.tokenizer, text)
 
     def encode(self, images: Sequence[Tensor]) -> ImageFeatures:
         """uint8 [H, W, 3] each -> [N, 256, D] of the space `SPACE`."""
