@@ -11,6 +11,7 @@ from ..seedstory_core.images import to_float
 from ..seedstory_core.story import check_index
 from ..seedstory_core.types import Story
 from . import host, types
+from .early import STORY, late_story
 from .editing import CATEGORY, panel_input
 from .picks import first
 from .values import features_at
@@ -127,7 +128,7 @@ class RemovePanels(io.ComfyNode):
             "all panels stays in its own folder.",
             search_aliases=["delete panel", "cut panels"],
             inputs=[
-                types.Story.Input("story", tooltip="The story to take panels out of."),
+                late_story("The story to take panels out of."),
                 io.String.Input(
                     "panels",
                     default="1",
@@ -137,6 +138,11 @@ class RemovePanels(io.ComfyNode):
             ],
             outputs=[story_output("The story without them.")],
         )
+
+    @classmethod
+    def check_lazy_status(cls, panels: str, **_others: object) -> list[str]:
+        operations.check_panels(panels)
+        return STORY
 
     @classmethod
     def execute(cls, story: Story, panels: str) -> io.NodeOutput:
@@ -158,7 +164,7 @@ class ReorderPanels(io.ComfyNode):
             "features and picture.",
             search_aliases=["move panel", "sort panels", "swap panels"],
             inputs=[
-                types.Story.Input("story", tooltip="The story to put in order."),
+                late_story("The story to put in order."),
                 io.String.Input(
                     "order",
                     default="0",
@@ -168,6 +174,11 @@ class ReorderPanels(io.ComfyNode):
             ],
             outputs=[story_output("The story in the new order.")],
         )
+
+    @classmethod
+    def check_lazy_status(cls, order: str, **_others: object) -> list[str]:
+        operations.check_panels(order)
+        return STORY
 
     @classmethod
     def execute(cls, story: Story, order: str) -> io.NodeOutput:

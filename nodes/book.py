@@ -9,6 +9,7 @@ from ..seedstory_core.story_reader import MANIFEST
 from ..seedstory_core.story_store import load_story
 from ..seedstory_core.types import Story
 from . import host, types
+from .early import STORY, late_story
 
 CATEGORY = "SEED-Story/story"
 
@@ -26,9 +27,7 @@ class StoryPage(io.ComfyNode):
             "set in a font that has the letters.",
             search_aliases=["storybook", "comic page", "book"],
             inputs=[
-                types.Story.Input(
-                    "story", tooltip="Any story; panels without a picture show their text."
-                ),
+                late_story("Any story; panels without a picture show their text."),
                 io.Combo.Input(
                     "layout",
                     options=host.layout_names(),
@@ -53,6 +52,11 @@ class StoryPage(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="pages", tooltip="All pages, as one batch.")],
         )
+
+    @classmethod
+    def check_lazy_status(cls, font: str, **_others: object) -> list[str]:
+        host.check_font(font)
+        return STORY
 
     @classmethod
     def execute(cls, story: Story, layout: str, width: int, font: str) -> io.NodeOutput:

@@ -15,7 +15,7 @@ from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.story import check_index
 from ..seedstory_core.types import Story
 from . import host, types
-from .early import with_note
+from .early import STORY, late_story, with_note
 from .settings import MAX_SEED
 from .telling import llm_input, seed_input, settings_inputs
 from .types import EngineHandle
@@ -102,7 +102,7 @@ class EditCaption(io.ComfyNode):
             search_aliases=["change panel", "rewrite caption"],
             has_intermediate_output=True,
             inputs=[
-                types.Story.Input("story", tooltip="The story with the panel."),
+                late_story("The story with the panel."),
                 llm_input(),
                 panel_input("Which panel: 0 is the opening, -1 the newest. The opening keeps its "
                             "picture."),
@@ -119,6 +119,11 @@ class EditCaption(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    def check_lazy_status(cls, caption: str, **_others: object) -> list[str]:
+        check_words(caption)
+        return STORY
+
+    @classmethod
     def execute(
         cls,
         story: Story,
@@ -130,13 +135,18 @@ class EditCaption(io.ComfyNode):
         context: ContextPolicy | None = None,
         memory: Plan | None = None,
     ) -> io.NodeOutput:
-        if not caption.strip():
-            raise SeedStoryError("There is no caption to edit in: fill it in.")
+        check_words(caption)
         how = changing(story, panel, later, sampling, context, memory)
         with host.parking(llm.engine, memory):
             edited = operations.edit_caption(llm.engine, story, panel, caption, **how)
         note = unknown_note(llm.engine, caption)
         return changed(edited, panel, before=len(story), note=note)
+
+
+def check_words(caption: str) -> None:
+    """There are words for the panel."""
+    if not caption.strip():
+        raise SeedStoryError("There is no caption to edit in: fill it in.")
 
 
 class RerollPanel(io.ComfyNode):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..seedstory_core.book.letters import printable
 from ..seedstory_core.images import to_float
+from ..seedstory_core.press.extras import need
 from ..seedstory_core.press.settings import BookSettings
 from ..seedstory_core.press.subtitles import cues, srt
 from ..seedstory_core.press.timing import Pace, spans
 from ..seedstory_core.press.video import VideoSettings, filmed
 from ..seedstory_core.types import Story
 from . import host, types
+from .early import STORY, late_story
 
 CATEGORY = "SEED-Story/book"
+FORMATS = ("pdf", "html", "epub", "cbz", "png")
 
 
 class MakeBookSettings(io.ComfyNode):
@@ -142,7 +148,7 @@ class PressBook(io.ComfyNode):
             search_aliases=["save pdf", "save epub", "export comic", "cbz", "html reader", "srt"],
             is_output_node=True,
             inputs=[
-                types.Story.Input("story", tooltip="Any story; pictures may still be missing."),
+                late_story("Any story; pictures may still be missing."),
                 io.String.Input(
                     "name",
                     default="book",
@@ -180,6 +186,11 @@ class PressBook(io.ComfyNode):
         )
 
     @classmethod
+    def check_lazy_status(cls, **inputs: Any) -> list[str]:
+        host.check_endings(endings_of(inputs))
+        return STORY
+
+    @classmethod
     def execute(
         cls,
         story: Story,
@@ -188,12 +199,16 @@ class PressBook(io.ComfyNode):
         book: BookSettings | None = None,
         **formats: bool,
     ) -> io.NodeOutput:
-        wanted = [kind for kind, chosen in formats.items() if chosen and kind != "subtitles"]
-        endings = [f".{kind}" for kind in wanted]
-        endings += [".srt", ".vtt"] if formats["subtitles"] else []
+        endings = endings_of(formats)
         files = "\n".join(host.pressed(story, book, name, endings, carry_story))
-        missing = host.left_out(story, book) if wanted else []
+        missing = host.left_out(story, book) if any(formats[kind] for kind in FORMATS) else []
         return io.NodeOutput(story, files, ui=host.text_ui(files, *missing))
+
+
+def endings_of(formats: Mapping[str, Any]) -> list[str]:
+    """Endings of the files that are switched on."""
+    wanted = [f".{kind}" for kind in FORMATS if formats[kind]]
+    return wanted + ([".srt", ".vtt"] if formats["subtitles"] else [])
 
 
 class BookPages(io.ComfyNode):
@@ -208,13 +223,18 @@ class BookPages(io.ComfyNode):
             description="Lays the story out as Press Book does and gives its pages as pictures.",
             search_aliases=["comic page", "story pages", "contact sheet"],
             inputs=[
-                types.Story.Input("story", tooltip="Any story; pictures may still be missing."),
+                late_story("Any story; pictures may still be missing."),
                 types.Book.Input(
                     "book", optional=True, tooltip="From Book Settings. Without: one panel a page."
                 ),
             ],
             outputs=[io.Image.Output(display_name="pages", tooltip="All pages, as one batch.")],
         )
+
+    @classmethod
+    def check_lazy_status(cls, **_others: Any) -> list[str]:
+        """The story after the settings, so that what is wrong with those is said first."""
+        return STORY
 
     @classmethod
     def execute(cls, story: Story, book: BookSettings | None = None) -> io.NodeOutput:
@@ -235,7 +255,7 @@ class StoryVideo(io.ComfyNode):
             "long as its caption takes to read. Captions and times come along for speech nodes.",
             search_aliases=["animatic", "ken burns", "slideshow", "subtitles", "tts"],
             inputs=[
-                types.Story.Input("story", tooltip="Panels without a picture are left out."),
+                late_story("Panels without a picture are left out."),
                 io.Int.Input(
                     "width", default=1280, min=64, max=4096, step=2, tooltip="Of the video."
                 ),
@@ -272,6 +292,12 @@ class StoryVideo(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def check_lazy_status(cls, width: int, height: int, fps: int, **_others: Any) -> list[str]:
+        VideoSettings(width, height, fps)
+        need("av")
+        return STORY
 
     @classmethod
     def execute(

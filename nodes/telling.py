@@ -14,7 +14,7 @@ from ..seedstory_core.sampling import Sampling
 from ..seedstory_core.story import check_story
 from ..seedstory_core.types import Story
 from . import host, types
-from .early import with_note
+from .early import STORY, late_story, with_note
 from .settings import MAX_SEED
 from .types import EngineHandle
 from .values import context_of, features_at
@@ -147,6 +147,12 @@ class TellPanel(io.ComfyNode):
         return io.NodeOutput(longer, panel.caption, features, ui=host.text_ui(panel.caption))
 
 
+def check_caption(caption: str) -> None:
+    """There are words to illustrate."""
+    if not caption.strip():
+        raise SeedStoryError("There is no caption to illustrate: fill it in.")
+
+
 class IllustrateCaption(io.ComfyNode):
     """A story and a caption -> the story and one more panel with that caption."""
 
@@ -160,7 +166,7 @@ class IllustrateCaption(io.ComfyNode):
             search_aliases=["given caption", "visualize story"],
             has_intermediate_output=True,
             inputs=[
-                types.Story.Input("story", tooltip="The story so far."),
+                late_story("The story so far."),
                 llm_input(),
                 io.String.Input(
                     "caption",
@@ -180,6 +186,11 @@ class IllustrateCaption(io.ComfyNode):
         )
 
     @classmethod
+    def check_lazy_status(cls, caption: str, **_others: object) -> list[str]:
+        check_caption(caption)
+        return STORY
+
+    @classmethod
     def execute(
         cls,
         story: Story,
@@ -189,8 +200,7 @@ class IllustrateCaption(io.ComfyNode):
         context: ContextPolicy | None = None,
         memory: Plan | None = None,
     ) -> io.NodeOutput:
-        if not caption.strip():
-            raise SeedStoryError("There is no caption to illustrate: fill it in.")
+        check_caption(caption)
         how = {"context": context_of(memory, context), "reference": reference}
         with host.parking(llm.engine, memory):
             longer = tell(story, llm, host.Reporter(), caption, **how)

@@ -35,12 +35,13 @@ from .lacking import said_in_words
 from .latents import empty_latent
 from .library import card_choices, cards_state, characters_folder, script_choices, script_file
 from .loras import NO_LORA, lora_choices, with_lora
-from .pages import font_names, layout_names, page_left_out, story_pages
+from .pages import check_font, font_names, layout_names, page_left_out, story_pages
 from .parking import parking
 from .parts import PRECISIONS, comfy_host
 from .plans import planned, preset_names
 from .press import (
     book_settings,
+    check_endings,
     left_out,
     page_batch,
     pressed,
@@ -88,6 +89,8 @@ __all__ = [
     "carrier_choices",
     "characters_folder",
     "check_changed",
+    "check_endings",
+    "check_font",
     "check_model",
     "check_sigmas",
     "check_size",

@@ -56,6 +56,12 @@ def own_font(name: str) -> Path:
     return own[known]
 
 
+def check_font(name: str) -> None:
+    """`own_font` for a choice of `font_names`."""
+    if name != AUTOMATIC:
+        own_font(name)
+
+
 def story_pages(story: Story, layout: str, width: int, font: str) -> list[Tensor]:
     """Pages, uint8 [H, W, 3] each, with ``font`` wherever it has the letters."""
     from ...seedstory_core.book.page import LAYOUTS, pages

@@ -86,8 +86,7 @@ def pressed(
     from ...seedstory_core.press.formats import press
     from ...seedstory_core.story_file import pack_story, with_workflow
 
-    if not endings:
-        raise SeedStoryError("No format is chosen. Switch on at least one, such as pdf.")
+    check_endings(endings)
     stem = _UNSAFE.sub("_", name).strip(" .")[:MAX_NAME] or "book"
     settings = _noticed(story, settings)
     data = pack_story(with_workflow(story, running_workflow())) if carry else b""
@@ -102,6 +101,12 @@ def pressed(
             held.rmdir(folder)
     root = Path(folder_paths.get_output_directory())
     return [path.relative_to(root).as_posix() for path in sorted(folder.iterdir())]
+
+
+def check_endings(endings: Sequence[str]) -> None:
+    """At least one format is chosen."""
+    if not endings:
+        raise SeedStoryError("No format is chosen. Switch on at least one, such as pdf.")
 
 
 def story_video(story: Story, settings: VideoSettings) -> Any:

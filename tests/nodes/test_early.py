@@ -14,6 +14,8 @@ from support import sdxl_here
 from support.executor import Executor
 from support.worlds import make_patch_world
 
+from seedstory_core.press.templates import TEMPLATES
+
 TELLING = "4"  # the dear node of every graph here
 PAINT = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "seed": 1}
 PAINT |= {"same_noise": True, "repaint": False, "width": 0, "height": 0}
@@ -124,6 +126,48 @@ def test_settings_that_cannot_work_are_named_first(
     if "sigmas" in changed:
         prompt["7"] = node("TestSigmas", count=1)
     refused(executor, prompt, message)
+
+
+TEMPLATE = next(iter(TEMPLATES))
+BOOK = {"name": "b", "carry_story": False} | dict.fromkeys(
+    ("pdf", "html", "epub", "cbz", "png", "subtitles"), False
+)
+FILM = {"letters_per_second": 17.0, "captions": True, "motion": True, "fps": 24}
+SETTINGS = {"template": TEMPLATE, "trim": "(template)", "bleed": 0.0, "dpi": 150}
+SETTINGS |= {"title": "", "author": "", "title_page": True, "page_numbers": True, "quotes": False}
+SETTINGS |= {"font": "(automatic)"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "message"),
+    [
+        ("PressBook", BOOK, "No format is chosen"),
+        ("StoryVideo", FILM | {"width": 641, "height": 480}, "width is an even number"),
+        ("RemovePanels", {"panels": "two"}, "'two' names no panel"),
+        ("ReorderPanels", {"order": "0, b"}, "'b' names no panel"),
+        ("IllustrateCaption", {"caption": " ", "reference": False}, "no caption to illustrate"),
+        ("EditCaption", {"caption": "", "panel": -1, "later": "keep"}, "no caption to edit in"),
+        ("BookPages", {"book": ["40", 0]}, "(?i)template"),
+        ("PressBook", BOOK | {"pdf": True, "book": ["40", 0]}, "(?i)template"),
+    ],
+)
+def test_nodes_behind_a_story_say_first_what_cannot_work(
+    executor: Executor, kind: str, inputs: dict[str, Any], message: str
+) -> None:
+    prompt = graph("babble", ["8", 0], ["8", 1])
+    asks = {"llm": ["1", 0]} if kind in ("IllustrateCaption", "EditCaption") else {}
+    prompt["5"] = node(kind, story=[TELLING, 0], **asks, **inputs)
+    if "book" in inputs:
+        prompt["40"] = node("BookSettings", **SETTINGS, own_template="{no JSON")
+    prompt["6"] = node("TestAny", value=["5", 0])
+    refused(executor, prompt, message)
+
+
+def test_a_font_that_is_gone_is_named_first(pack: ModuleType) -> None:
+    with pytest.raises(pack.seedstory_core.errors.SeedStoryError, match="no font 'gone.ttf'"):
+        pack.nodes.book.StoryPage.check_lazy_status(
+            story=None, layout="page", width=0, font="gone.ttf"
+        )
 
 
 def test_panels_are_painted_as_far_as_there_are_any(executor: Executor) -> None:

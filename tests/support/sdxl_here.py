@@ -36,7 +36,7 @@ def sdxl_vae() -> Any:
 
 
 def loaders() -> list[Any]:
-    """TestSdxl -> MODEL and VAE; TestSigmas -> SIGMAS of as many values as asked for."""
+    """TestSdxl -> MODEL, VAE; TestSigmas -> SIGMAS of so many values; TestAny asks for a value."""
     from comfy_api.latest import io
 
     class Sdxl(io.ComfyNode):
@@ -59,4 +59,14 @@ def loaders() -> list[Any]:
         def execute(cls, count: int) -> io.NodeOutput:
             return io.NodeOutput(torch.linspace(10.0, 0.0, count))
 
-    return [Sdxl, Sigmas]
+    class Anything(io.ComfyNode):
+        @classmethod
+        def define_schema(cls) -> io.Schema:
+            inputs = [io.AnyType.Input("value")]
+            return io.Schema(node_id="TestAny", inputs=inputs, is_output_node=True)
+
+        @classmethod
+        def execute(cls, value: Any) -> io.NodeOutput:
+            return io.NodeOutput()
+
+    return [Sdxl, Sigmas, Anything]
