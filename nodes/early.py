@@ -33,9 +33,9 @@ def check_painter(model: Any, vae: Any, detokenizer: EngineHandle) -> None:
     host.check_changed(model, detokenizer.world, detokenizer.engine)
 
 
-def with_note(texts: list[str], note: str) -> dict[str, Any]:
-    """Text for a node's field, and what it left out, if anything."""
-    return host.text_ui(*texts, *([note] if note else []))
+def with_note(texts: list[str], *notes: str) -> dict[str, Any]:
+    """Text for a node's field, and what else there is to say, if anything."""
+    return host.text_ui(*texts, *filter(None, notes))
 
 
 def openings(story: Story, indices: tuple[int, ...]) -> list[int]:

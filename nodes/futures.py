@@ -100,8 +100,7 @@ class TellFutures(io.ComfyNode):
         with host.parking(llm.engine, memory):
             told = tell(story, llm, given, panels, seed, sampling, context)
         texts = [new_text(future, len(story)) for future in told]
-        shown = with_note(texts, unknown_note(llm.engine, captions))
-        return io.NodeOutput(told, texts, ui=shown)
+        return io.NodeOutput(told, texts, ui=with_note(texts, unknown_note(llm.engine, captions)))
 
 
 def first_captions(text: str) -> list[tuple[str, ...]]:

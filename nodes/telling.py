@@ -276,8 +276,7 @@ class TellStory(io.ComfyNode):
         longer = tell_all(story, llm, given, seed, how, memory)
         new = longer.panels[len(story) :]
         texts = [panel.caption for panel in new]
-        closing = [longer.closing] if longer.closing else []
-        shown = with_note([*texts, *closing], unknown_note(llm.engine, captions))
+        shown = with_note(texts, longer.closing or "", unknown_note(llm.engine, captions))
         features = features_at(longer, range(len(story), len(longer))) if new else host.nothing()
         return io.NodeOutput(longer, texts or [host.nothing()], features, ui=shown)
 
