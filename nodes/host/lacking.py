@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from comfy_api.latest import io
@@ -22,5 +23,11 @@ def said_in_words(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         with in_words(device=False):
             return plain(cls, *args, **kwargs)
 
-    node.execute = classmethod(execute)  # type: ignore[method-assign,assignment]
+    @functools.wraps(plain)
+    async def execute_later(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
+        with in_words(device=False):
+            return await plain(cls, *args, **kwargs)
+
+    wrapped = execute_later if inspect.iscoroutinefunction(plain) else execute
+    node.execute = classmethod(wrapped)  # type: ignore[method-assign,assignment]
     return node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,12 @@ def executor(pack: ModuleType) -> Executor:
 
 def captions(executor: Executor, node_id: str = "7") -> list[str]:
     return executor.outputs[node_id]["captions"]
+
+
+def test_close_is_a_node_that_comfyui_runs_first(pack: ModuleType) -> None:
+    """As ComfyUI tells such nodes: by their ``execute``, whatever is wrapped around it."""
+    close = next(kind for kind in pack.nodes.NODES if kind.__name__ == "StoryLoopClose")
+    assert inspect.iscoroutinefunction(close.execute)
 
 
 def test_turns_follow_each_other_with_index_and_seed(executor: Executor) -> None:
