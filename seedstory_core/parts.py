@@ -77,7 +77,7 @@ def check_fit(
 ) -> None:
     """Refuse missing, unknown and misshapen keys of ``state`` by name; ``own`` is what is expected.
 
-    Only names and shapes are read, so both may be on the meta device.
+    Only names, shapes and types are read, so both may be on the meta device.
     """
     missing = [key for key in own if key not in state]
     unknown = [key for key in state if key not in own]
@@ -86,10 +86,17 @@ def check_fit(
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
+    whole = [
+        f"{key} {state[key].dtype}"
+        for key in own
+        if key in state
+        if own[key].is_floating_point() and not state[key].is_floating_point()
+    ]
     for problem, keys in (
         ("misses", missing),
         ("has unknown", unknown),
         ("has wrongly shaped", misshapen),
+        ("has no floating-point numbers as", whole),
     ):
         if keys:
             raise SeedStoryError(
