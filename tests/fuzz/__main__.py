@@ -22,9 +22,9 @@ from .once import ONCE  # noqa: E402
 from .watch import Watch  # noqa: E402
 
 #: Inputs of a whole run: fewer of those that take longer than a few milliseconds.
-MANY = 5000
-COUNTS = {"caption": 2000, "script": 4000, "font": 2000, "weights": 1200, "world": 2500,
-          "lora": 2000, "controlnet": 1200, "page": 4000}  # fmt: skip
+MANY = 5100
+COUNTS = {"caption": 1200, "script": 5000, "font": 1200, "weights": 700, "world": 1600,
+          "lora": 1200, "controlnet": 700, "page": 5000}  # fmt: skip
 HOSTED = {"lora", "controlnet", "route", "widget"}  # need a ComfyUI
 
 

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from .watch import STOP, Outcome, Watch
 
-BATCH = 250  # inputs of one child
+BATCH = 1000  # inputs of one child; making a child of a large process takes its time
 SLOWEST = 5  # inputs that are listed
 
 
