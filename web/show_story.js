@@ -1,7 +1,8 @@
 // Show Story: the panels with their captions inside the node.
 import { app } from "../../scripts/app.js";
 import { Board } from "./lib/board.js";
-import { hook, restore } from "./lib/nodes.js";
+import { listOf, panelsOf, textOf } from "./lib/messages.js";
+import { hook, restore, restoreAll } from "./lib/nodes.js";
 import { MIN_HEIGHT } from "./lib/style.js";
 import { Tree } from "./lib/tree.js";
 import { words } from "./lib/words.js";
@@ -23,18 +24,18 @@ function addView(node) {
 }
 
 // One story is a tree without a fork.
-function asTree(panels, closing) {
-  const line = panels.map((panel) => ({
+function asTree(told, closing) {
+  const line = panelsOf(told).map((panel) => ({
     ...panel,
     uid: String(panel.number),
     parent: String(panel.number - 1),
   }));
-  return { panels: line, branches: [{ tip: line.at(-1)?.uid ?? "", closing: closing ?? "" }] };
+  return { panels: line, branches: [{ tip: line.at(-1)?.uid ?? "", closing: textOf(closing) }] };
 }
 
 function showPanels(node, output) {
   if (!node.seedstoryBoard || !output?.seedstory_panels) return;
-  const tree = new Tree(asTree(output.seedstory_panels, output.seedstory_closing?.[0]));
+  const tree = new Tree(asTree(output.seedstory_panels, listOf(output.seedstory_closing)[0]));
   node.seedstoryBoard.show(tree, tree.branches[0]?.tip);
 }
 
@@ -48,4 +49,5 @@ app.registerExtension({
   loadedGraphNode(node) {
     if (node.comfyClass === NODE) restore(node);
   },
+  onNodeOutputsUpdated: restoreAll([NODE]),
 });

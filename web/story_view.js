@@ -4,10 +4,11 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { Board } from "./lib/board.js";
-import { nodesOf, relation } from "./lib/links.js";
-import { hook, nodeAt, restore } from "./lib/nodes.js";
+import { relation } from "./lib/links.js";
+import { concerns, countOf, listOf, onMessage, textOf } from "./lib/messages.js";
+import { hook, nodeAt, nodesOf, restore, restoreAll } from "./lib/nodes.js";
 import { MIN_HEIGHT } from "./lib/style.js";
-import { Tree, firstPanels } from "./lib/tree.js";
+import { Tree, firstPanels, soundTree } from "./lib/tree.js";
 import { words } from "./lib/words.js";
 
 const NODE = "SeedStory_StoryView";
@@ -18,11 +19,16 @@ const TELLING = new Set(
 );
 const SIZE = [440, 620];
 const NEWEST = -1;
+const MOST_FOLDERS = 64; // as many as the server reads for one view
+const MOST_QUERY = 4000; // letters; servers refuse longer addresses
+const MOST_NAME = 255; // letters of a folder's name
 
 let heard = 0; // number of the newest message of the server
 
+// Without a limit: a server that tells a story on its processor, or reads many, may take a while.
 async function ask(path, query) {
-  const answer = await api.fetchApi(`/seedstory/${path}?${new URLSearchParams(query)}`);
+  const asked = new URLSearchParams(query);
+  const answer = await api.fetchApi(`/seedstory/${path}?${asked}`, { timeoutMs: null });
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
@@ -39,7 +45,22 @@ async function insist(action, tries = 20) {
   }
 }
 
-const keptTree = (folders) => ask("stories", folders.map((folder) => ["folder", folder]));
+const isFolder = (name) => typeof name === "string" && name && name.length <= MOST_NAME;
+
+// The stories in these folders as one tree.
+async function keptTree(folders) {
+  const all = { panels: [], branches: [] };
+  const left = folders.slice(0, MOST_FOLDERS).map((folder) => ["folder", folder]);
+  while (left.length) {
+    const some = left.splice(0, 1);
+    const room = () => `${new URLSearchParams([...some, left[0]])}`.length <= MOST_QUERY;
+    while (left.length && room()) some.push(left.shift());
+    const { panels, branches } = soundTree(await ask("stories", some));
+    all.panels.push(...panels);
+    all.branches.push(...branches);
+  }
+  return all;
+}
 
 class View {
   constructor(node) {
@@ -54,9 +75,9 @@ class View {
   }
 
   // The node has run.
-  executed({ seedstory_tree: [tree] }) {
+  executed({ seedstory_tree: trees }) {
     this.begin();
-    this.given = tree;
+    this.given = soundTree(listOf(trees)[0]);
     for (const [folder, { place }] of this.live) if (place === "before") this.live.delete(folder);
     this.draw();
   }
@@ -105,10 +126,13 @@ class View {
 
   // From disk, as after a reload of the page.
   async reload() {
-    const folders = this.node.properties?.[FOLDERS];
-    if (!Array.isArray(folders) || !folders.length || this.given.panels.length) return;
-    const tree = await keptTree(folders.map(String)).catch(() => null);
-    if (!tree?.panels.length || this.given.panels.length) return;
+    const named = listOf(this.node.properties?.[FOLDERS]);
+    const folders = named.filter(isFolder);
+    if (this.reading || !folders.length || this.given.panels.length) return;
+    this.reading = true;
+    const tree = await keptTree(folders).catch(() => null);
+    this.reading = false;
+    if (this.gone || !tree?.panels.length || this.given.panels.length) return;
     this.given = tree;
     this.draw();
   }
@@ -224,10 +248,14 @@ function addView(node) {
       view.mark();
     };
   }
-  const removed = node.onRemoved;
+  const { onAdded, onRemoved } = node;
+  node.onAdded = function (...args) {
+    view.gone = false; // a node that moves into a subgraph leaves its graph for a moment
+    onAdded?.apply(this, args);
+  };
   node.onRemoved = function (...args) {
     view.gone = true; // nothing is asked for any more
-    removed?.apply(this, args);
+    onRemoved?.apply(this, args);
   };
   node.setSize([Math.max(node.size[0], SIZE[0]), Math.max(node.size[1], SIZE[1])]);
 }
@@ -242,9 +270,11 @@ function each(id, act) {
   }
 }
 
-function onKept(detail) {
-  heard = Math.max(heard, detail.message);
-  each(detail.node, (view, place) => view.kept(place, detail));
+function onKept({ node, folder, panels, message }) {
+  if (!isFolder(folder)) return;
+  const news = { folder, panels: countOf(panels), message: countOf(message) };
+  heard = Math.max(heard, news.message);
+  each(node, (view, place) => view.kept(place, news));
 }
 
 // What the server said while the connection was down.
@@ -252,7 +282,7 @@ async function catchUp() {
   const query = { client: api.clientId ?? "", after: heard };
   const { messages, newest } = await insist(() => ask("kept", query));
   heard = newest;
-  messages.forEach(onKept);
+  listOf(messages).filter(concerns).forEach(onKept);
   views().forEach((view) => view.reload());
 }
 
@@ -260,10 +290,10 @@ app.registerExtension({
   name: "seedstory.StoryView",
   setup() {
     ask("kept", {}).then(({ newest }) => (heard = Math.max(heard, newest)), () => {});
-    api.addEventListener("seedstory.kept", ({ detail }) => onKept(detail));
-    api.addEventListener("seedstory.text", ({ detail }) => {
-      if (!TELLING.has(nodeAt(detail.node)?.comfyClass)) return;
-      each(detail.node, (view) => view.board.tell(detail.text));
+    onMessage("seedstory.kept", onKept);
+    onMessage("seedstory.text", ({ node, text }) => {
+      if (!TELLING.has(nodeAt(node)?.comfyClass)) return;
+      each(node, (view) => view.board.tell(textOf(text)));
     });
     api.addEventListener("reconnected", () => catchUp().catch(() => {}));
     api.addEventListener("execution_start", () => views().forEach((view) => (view.over = true)));
@@ -274,7 +304,10 @@ app.registerExtension({
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== NODE) return;
     hook(nodeType, "onNodeCreated", addView);
-    hook(nodeType, "onConfigure", (node) => node.seedstoryView?.mark());
+    hook(nodeType, "onConfigure", ({ seedstoryView }) => {
+      seedstoryView?.mark();
+      seedstoryView?.reload(); // a copy, or a node moved into a subgraph
+    });
     hook(nodeType, "onExecuted", (node, output) => {
       if (output?.seedstory_tree) node.seedstoryView?.executed(output);
     });
@@ -284,4 +317,5 @@ app.registerExtension({
     restore(node);
     node.seedstoryView?.reload();
   },
+  onNodeOutputsUpdated: restoreAll([NODE]),
 });

@@ -1,7 +1,7 @@
 // The caption that a telling node tells, inside the node: live while it runs, kept afterwards.
 import { app } from "../../scripts/app.js";
-import { api } from "../../scripts/api.js";
-import { hook, nodeAt, restore } from "./lib/nodes.js";
+import { listOf, onMessage, textOf } from "./lib/messages.js";
+import { hook, nodeAt, restore, restoreAll } from "./lib/nodes.js";
 
 const TELLING = new Set([
   "SeedStory_TellPanel",
@@ -52,7 +52,7 @@ function areaOf(node) {
 function showText(node, text) {
   const area = areaOf(node);
   if (area) {
-    area.value = text;
+    area.value = textOf(text);
     area.scrollTop = area.scrollHeight;
   }
 }
@@ -60,7 +60,7 @@ function showText(node, text) {
 app.registerExtension({
   name: "seedstory.ToldText",
   setup() {
-    api.addEventListener("seedstory.text", ({ detail }) => showText(nodeAt(detail.node), detail.text));
+    onMessage("seedstory.text", ({ node, text }) => showText(nodeAt(node), text));
   },
   beforeRegisterNodeDef(nodeType, nodeData) {
     const noting = NOTING.has(nodeData.name);
@@ -68,11 +68,13 @@ app.registerExtension({
     if (!noting) hook(nodeType, "onNodeCreated", addText);
     hook(nodeType, "onExecuted", (node, output) => {
       if (!output?.seedstory_text) return;
-      if (output.seedstory_text.length && !areaOf(node)) addText(node);
-      showText(node, output.seedstory_text.join("\n\n"));
+      const texts = listOf(output.seedstory_text).map(textOf);
+      if (texts.length && !areaOf(node)) addText(node);
+      showText(node, texts.join("\n\n"));
     });
   },
   loadedGraphNode(node) {
     if (TELLING.has(node.comfyClass) || NOTING.has(node.comfyClass)) restore(node);
   },
+  onNodeOutputsUpdated: restoreAll([...TELLING, ...NOTING]),
 });

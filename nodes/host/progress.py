@@ -75,7 +75,8 @@ def _send_text(text: str) -> None:
 
 
 def announce(event: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Send ``data`` and the visible running node (for a clone of a loop, its original).
+    """Send ``data``, the visible running node (for a clone of a loop, its original), and the id of
+    its workflow: the page may have several open, with nodes of the same ids.
 
     Returns:
         Whom it was sent to, and what; None where nobody is watching.
@@ -89,6 +90,16 @@ def announce(event: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]] 
     if context is None or server is None or server.client_id is None:
         return None
     node = get_progress_state().dynprompt.get_display_node_id(context.node_id)
-    message = {"node": node, **data}
+    message = {"node": node, "workflow": _workflow_id(server, context.prompt_id), **data}
     server.send_sync(event, message, server.client_id)
     return server.client_id, message
+
+
+def _workflow_id(server: Any, prompt_id: str) -> str:
+    """The id that the front end gave the workflow of a running prompt, "" where it has none."""
+    running = list(server.prompt_queue.currently_running.values())
+    queued = next((item for item in running if item[1] == prompt_id), None)
+    found: Any = queued and queued[3]
+    for key in ("extra_pnginfo", "workflow", "id"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else ""

@@ -1,39 +1,22 @@
 // Where nodes lie to each other: which telling concerns which view.
-import { app } from "../../../scripts/app.js";
+import { pathTo } from "./nodes.js";
 
-// All nodes, each with the nodes of the subgraphs around it: [outermost, ..., the node itself].
-function* places(graph = app.rootGraph ?? app.graph, around = []) {
-  for (const node of graph?._nodes ?? graph?.nodes ?? []) {
-    yield [...around, node];
-    if (node.subgraph) yield* places(node.subgraph, [...around, node]);
-  }
+// Whether the graph, or a subgraph in it, holds the node.
+function holds(graph, node, seen = new Set()) {
+  if (!graph || seen.has(graph)) return false;
+  seen.add(graph);
+  return node.graph === graph || graph._nodes.some((one) => holds(one.subgraph, node, seen));
 }
 
-export function nodesOf(kind) {
-  return [...places()].map((place) => place.at(-1)).filter((node) => node.comfyClass === kind);
-}
-
-function target(graph, id) {
-  const link = graph.getLink?.(id) ?? graph.links?.get?.(id) ?? graph.links?.[id];
-  return link ? graph.getNodeById(link.target_id) : null;
-}
-
-// Whether something flows from one node to the other, both in one graph.
-function flows(from, to) {
-  const seen = new Set([from.id]);
-  const waiting = [from];
-  while (waiting.length) {
-    const node = waiting.pop();
-    if (node.id === to.id) return true;
-    for (const output of node.outputs ?? []) {
-      for (const id of output.links ?? []) {
-        const next = target(node.graph, id);
-        if (next && !seen.has(next.id)) {
-          seen.add(next.id);
-          waiting.push(next);
-        }
-      }
-    }
+// Whether something flows from one node to one of the others, all in one graph.
+function flows(from, targets) {
+  const seen = new Set([from]);
+  for (const node of seen) {
+    if (targets.includes(node)) return true;
+    const slots = node.graph ? (node.outputs ?? []) : [];
+    slots.forEach((_, slot) => {
+      for (const next of node.getOutputNodes(slot) ?? []) seen.add(next);
+    });
   }
   return false;
 }
@@ -42,15 +25,12 @@ function flows(from, to) {
 // `view` leads to it. A view that is alone is led to by all: links may be hidden in other packs'
 // Set and Get nodes.
 export function relation(view, id, alone) {
-  const all = [...places()];
-  const mine = all.find((place) => place.at(-1) === view);
-  const other = all.find((place) => place.map((node) => node.id).join(":") === String(id));
-  if (!mine || !other?.at(-1).comfyClass?.startsWith("SeedStory_")) return null;
-  let depth = 0;
-  while (mine[depth] === other[depth] && depth < mine.length - 1) depth += 1;
-  const [here, there] = [mine[depth], other[depth]];
-  if (!here || !there) return null;
+  const path = pathTo(id);
+  if (!view.graph || !path?.at(-1).comfyClass?.startsWith("SeedStory_")) return null;
+  const there = path.findLast((node) => holds(node.graph, view)); // in the innermost common graph
+  if (!there) return null;
+  const here = there.graph._nodes.filter((node) => node === view || holds(node.subgraph, view));
   if (flows(there, here)) return "before";
-  if (flows(here, there)) return "after";
+  if (here.some((node) => flows(node, [there]))) return "after";
   return alone ? "before" : null;
 }

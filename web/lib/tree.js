@@ -1,10 +1,12 @@
 // A tree of panels as the server sends it: every panel knows the one before it, every branch the
 // uid of its last panel. Panels that several stories share are one panel here.
 
+import { listOf, panelsOf, textOf } from "./messages.js";
+
 export class Tree {
   constructor(...parts) {
     this.panels = new Map(); // uid -> panel
-    this.branches = []; // { tip, folder, run, closing }
+    this.branches = []; // { tip, folder, closing }
     for (const part of parts) this.add(part);
   }
 
@@ -63,6 +65,16 @@ export class Tree {
     }
     return rows;
   }
+}
+
+// A tree as it came, with what can be drawn of it.
+export function soundTree(tree) {
+  const branches = listOf(tree?.branches).map((branch) => ({
+    tip: textOf(branch?.tip),
+    folder: textOf(branch?.folder),
+    closing: textOf(branch?.closing),
+  }));
+  return { panels: panelsOf(tree?.panels).filter(({ uid }) => uid), branches };
 }
 
 // `tree` of one story, as far as its first `count` panels.

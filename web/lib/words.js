@@ -53,6 +53,6 @@ const WORDS = {
 };
 
 export function words() {
-  const wanted = app.ui?.settings?.getSettingValue?.("Comfy.Locale") ?? navigator.language;
+  const wanted = app.extensionManager?.setting?.get?.("Comfy.Locale") ?? navigator.language;
   return WORDS[String(wanted).slice(0, 2)] ?? WORDS.en;
 }
