@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
-from support.front_end import FrontEnd, browser, front_end
+from support.front_end import Chrome, FrontEnd
 from support.prompts import NAMES, api_prompt, ids, ui_graph
-from support.server import ComfyServer
 
 pytestmark = [
     pytest.mark.comfyui,
@@ -22,25 +19,6 @@ PANELS = {"01-one-panel": 2, "02-step-by-step": 4, "03-whole-story": 11, "05-giv
 PANELS |= {"04-loop-lora-controlnet": 4, "10-faster-painting": 5, "11-few-step-lora": 5}
 TELLING = ("SeedStory_TellPanel", "SeedStory_TellStory", "SeedStory_IllustrateCaption")
 TELLING += ("SeedStory_TellFutures",)
-
-
-@pytest.fixture(scope="module")
-def chrome(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def classic(comfy: ComfyServer, chrome: Browser) -> Iterator[FrontEnd]:
-    with front_end(chrome, comfy) as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
-def modern(comfy: ComfyServer, chrome: Browser) -> Iterator[FrontEnd]:
-    with front_end(chrome, comfy, modern=True) as page:
-        yield page
-    comfy.post("/settings/Comfy.VueNodes.Enabled", False)
 
 
 def check_example(page: FrontEnd, name: str, shot: Path) -> None:
@@ -62,7 +40,6 @@ def check_example(page: FrontEnd, name: str, shot: Path) -> None:
     page.shoot(shot)
     with Image.open(shot) as picture:
         assert np.asarray(picture.convert("L")).std() > 5, "something is drawn"
-    assert page.complaints == []
 
 
 def overlapping(page: FrontEnd) -> list[str]:
@@ -81,14 +58,14 @@ def _overlap(one: list[float], other: list[float]) -> bool:
     return across and one[1] < other[1] + other[3] and other[1] < one[1] + one[3]
 
 
+@pytest.mark.parametrize("renderer", ["classic", "modern"])
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_in_the_classic_renderer(classic: FrontEnd, name: str, tmp_path: Path) -> None:
-    check_example(classic, name, tmp_path / f"{name}.png")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_example_in_nodes_2(modern: FrontEnd, name: str, tmp_path: Path) -> None:
-    check_example(modern, name, tmp_path / f"{name}-modern.png")
+def test_an_example(
+    classic: FrontEnd, modern: FrontEnd, name: str, renderer: str, tmp_path: Path
+) -> None:
+    """The second renderer follows at once, while the server still has what the first had run."""
+    page = modern if renderer == "modern" else classic
+    check_example(page, name, tmp_path / f"{name}-{renderer}.png")
 
 
 def test_the_template_dialog_shows_the_pack(classic: FrontEnd) -> None:
@@ -97,3 +74,21 @@ def test_the_template_dialog_shows_the_pack(classic: FrontEnd) -> None:
     found = classic.page.get_by_text("comfyui-seedstory", exact=False).first
     found.wait_for(timeout=20_000)
     classic.page.keyboard.press("Escape")
+
+
+def test_the_console_is_heard(classic: FrontEnd, chrome: Chrome) -> None:
+    """Errors of anybody, and warnings that a file of the pack has caused, however deep."""
+    said = "console.%s('%s') //# sourceURL=http://far.test/%s.js"
+    ours = "extensions/comfyui-seedstory/made-up"
+    for kind, text, file in (
+        ("error", "anybody", "other"),
+        ("warn", "output.links is deprecated", ours),
+        ("warn", "of others", "other"),
+        ("log", "no complaint", ours),
+    ):
+        classic.page.evaluate("(code) => { (0, eval)(code); }", said % (kind, text, file))
+    classic.page.evaluate("() => { setTimeout(() => { throw new Error('thrown'); }); }")
+    classic.page.wait_for_timeout(300)
+    heard = [text.splitlines()[0] for text in chrome.console.take()]
+    assert heard[:2] == ["error: anybody", "warning: output.links is deprecated"]
+    assert len(heard) == 3 and "thrown" in heard[2]

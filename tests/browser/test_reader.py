@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page
-from support.front_end import browser
+from playwright.sync_api import Page
+from support.front_end import Chrome
 
 from seedstory_core.press.formats import press
 from seedstory_core.press.settings import book_settings
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.browser
 NASTY = '"><script>window.hit = 1</script><img src=x onerror="window.hit = 1"> &amp;'
 TOLD = NASTY + " So said the fox, and nobody minded."  # with quotes, its first part is a balloon
 CAPTIONS = ("The fox sat on the hill.", TOLD, 'The hen came by. "Come with me, my friend!"')
-
-
-@pytest.fixture(scope="module")
-def chrome(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -40,21 +34,19 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return press(story, path, settings, story_file=b"PK the story")
 
 
-def opened(chrome: Browser, book: Path, **context: object) -> Iterator[Page]:
-    made = chrome.new_context(**context)  # type: ignore[arg-type]
-    page = made.new_page()
-    page.goto(book.as_uri())
-    yield page
-    made.close()
+def opened(chrome: Chrome, book: Path, **context: object) -> Iterator[Page]:
+    with chrome.page(**context) as page:
+        page.goto(book.as_uri())
+        yield page
 
 
 @pytest.fixture()
-def desk(chrome: Browser, book: Path) -> Iterator[Page]:
+def desk(chrome: Chrome, book: Path) -> Iterator[Page]:
     yield from opened(chrome, book, viewport={"width": 1000, "height": 800}, offline=True)
 
 
 @pytest.fixture()
-def phone(chrome: Browser, book: Path) -> Iterator[Page]:
+def phone(chrome: Chrome, book: Path) -> Iterator[Page]:
     yield from opened(
         chrome,
         book,
@@ -132,7 +124,7 @@ def test_a_phone_in_the_dark(phone: Page) -> None:
     assert shown(phone) == ["p0"]
 
 
-def test_without_scripts_it_scrolls(chrome: Browser, book: Path) -> None:
+def test_without_scripts_it_scrolls(chrome: Chrome, book: Path) -> None:
     for page in opened(chrome, book, java_script_enabled=False):
         assert page.locator(".panel").count() == 5 and page.locator("nav").is_hidden()
         assert page.locator("#p2").is_visible()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from support.front_end import FrontEnd, browser, front_end
+from support.dropping import drop
+from support.front_end import Chrome, FrontEnd, front_end
 from support.server import ComfyServer
 
 from seedstory_core.story import append
@@ -22,22 +21,6 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 
 LOAD, SAVE, BOOK = "SeedStory_LoadStoryFile", "SeedStory_SaveStoryFile", "SeedStory_PressBook"
 PICTURES, PANELS = "SeedStory_SaveStoryImages", "SeedStory_Panels"
-#: Drops a file in the middle of the canvas, or on the node with the id.
-DROP = """([name, kind, text, id]) => {
-    const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-    const dataTransfer = new DataTransfer();
-    dataTransfer.items.add(new File([bytes], name, { type: kind }));
-    const view = app.canvas.canvas.getBoundingClientRect(), ds = app.canvas.ds;
-    let [x, y] = [view.x + view.width / 2, view.y + view.height / 2];
-    if (id !== null) {
-        const [left, top, width, height] = app.graph.getNodeById(id).getBounding();
-        x = view.x + (left + width / 2 + ds.offset[0]) * ds.scale;
-        y = view.y + (top + height / 2 + ds.offset[1]) * ds.scale;
-    }
-    for (const type of ['dragover', 'drop'])
-        app.canvas.canvas.dispatchEvent(new DragEvent(type, { dataTransfer, clientX: x, clientY: y,
-            bubbles: true, cancelable: true, composed: true }));
-}"""
 ALONE = """(type) => { app.graph.clear(); const node = LiteGraph.createNode(type);
     node.pos = [100, 100]; app.graph.add(node); app.canvas.ds.reset(); app.canvas.draw(true, true);
     return [node.id, node.widgets.map((widget) => widget.name)]; }"""
@@ -71,26 +54,17 @@ PRINT = """([load, pages, file]) => {
 }"""
 SAID = """() => app.graph._nodes.find((node) => node.type === 'SeedStory_StoryPage')
     .widgets.find((widget) => widget.name === 'seedstory_told')?.element.value ?? null"""
-KINDS = {"pdf": "application/pdf", "epub": "application/epub+zip", "html": "text/html"}
-KINDS |= {"png": "image/png", "cbz": "application/vnd.comicbook+zip", "seedstory": ""}
 
 
-@pytest.fixture(scope="module")
-def chrome(chromium: str) -> Iterator[Any]:
-    with browser(chromium) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module", params=["comfy", "comfy_oldest"])
+@pytest.fixture(scope="module", params=["comfy", "comfy_newest", "comfy_oldest"])
 def server(request: pytest.FixtureRequest) -> ComfyServer:
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
-def page(chrome: Any, server: ComfyServer) -> Iterator[FrontEnd]:
+def page(chrome: Chrome, server: ComfyServer) -> Iterator[FrontEnd]:
     with front_end(chrome, server) as opened:
         yield opened
-        assert opened.complaints == []
 
 
 def tale() -> Story:
@@ -102,11 +76,6 @@ def tale() -> Story:
         panel = Panel(caption, caption, origin, features=features, image=picture)
         story = append(story, panel)
     return story
-
-
-def drop(page: FrontEnd, name: str, data: bytes, node: int | None = None) -> None:
-    kind = KINDS.get(name.rsplit(".", 1)[-1], "text/plain")
-    page.page.evaluate(DROP, [name, kind, base64.b64encode(data).decode(), node])
 
 
 def test_a_file_is_dropped_on_its_node(page: FrontEnd) -> None:
@@ -170,7 +139,7 @@ def test_a_story_file_of_another_shape_is_answered_in_words(page: FrontEnd) -> N
         file.writestr("story.json", '{"format": "seedstory-story", "version": 1, "panels": null}')
     page.page.evaluate(ALONE, "SeedStory_ShowStory")
     drop(page, "odd.seedstory", out.getvalue())
-    shown = page.page.get_by_text("its story.json has no list of panels")
+    shown = page.page.get_by_text("its story.json has no list of panels").first
     shown.wait_for(state="visible")
     assert page.page.evaluate(TYPES) == ["SeedStory_ShowStory"]
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
-from support.front_end import browser, front_end
+from support.front_end import Chrome, FrontEnd
 from support.server import PACK, ComfyServer
 from support.view_page import (
     WATCH,
@@ -29,6 +27,8 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.browser]
 WORLD = "picture-world"
 LONG = 12  # panels, so that the line can be cut while they are told
 GIVEN = [f"Mila sees a kite. It is number {number}." for number in range(40)]  # some seconds
+#: What pages say while they reach no server.
+OFFLINE = "ERR_INTERNET_DISCONNECTED|Failed to fetch"
 HOSTILE = (
     "<img src=x onerror='window.stung = 1'>",
     "<script>window.stung = 2</script></figcaption></figure></ol>",
@@ -39,16 +39,8 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def chrome(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def view(comfy: ComfyServer, chrome: Browser) -> Iterator[ViewPage]:
-    with front_end(chrome, comfy) as page:
-        yield ViewPage(page)
-        assert page.complaints == []
+def view(classic: FrontEnd) -> ViewPage:
+    return ViewPage(classic)
 
 
 def test_picking_in_the_classic_renderer(
@@ -57,13 +49,8 @@ def test_picking_in_the_classic_renderer(
     check_picking(view, comfy, "classic", tmp_path)
 
 
-def test_picking_in_nodes_2(comfy: ComfyServer, chrome: Browser, tmp_path: Path) -> None:
-    try:
-        with front_end(chrome, comfy, modern=True) as page:
-            check_picking(ViewPage(page), comfy, "modern", tmp_path)
-            assert page.complaints == []
-    finally:
-        comfy.post("/settings/Comfy.VueNodes.Enabled", False)
+def test_picking_in_nodes_2(modern: FrontEnd, comfy: ComfyServer, tmp_path: Path) -> None:
+    check_picking(ViewPage(modern), comfy, "modern", tmp_path)
 
 
 def test_it_grows_while_the_story_is_told_and_goes_on_from_the_pick(
@@ -135,8 +122,15 @@ def test_a_thousand_panels_load_few_pictures(view: ViewPage, comfy: ComfyServer)
     assert len(workflow) < 8000
 
 
-def test_a_dropped_connection_loses_nothing(view: ViewPage, comfy: ComfyServer) -> None:
+def test_a_dropped_connection_loses_nothing(
+    view: ViewPage, comfy: ComfyServer, chrome: Chrome
+) -> None:
     view.open(telling(comfy, "dropped", LONG, WORLD))
+    with chrome.console.expecting(OFFLINE):
+        check_a_dropped_connection(view, comfy)
+
+
+def check_a_dropped_connection(view: ViewPage, comfy: ComfyServer) -> None:
     page = view.page
     page.evaluate("() => { app.queuePrompt(0, 1); }")
     view.wait(2)  # the first told panel is seen, and then the line is cut

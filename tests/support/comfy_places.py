@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +22,11 @@ OLDEST_PINS = (
     "comfyui-workflow-templates==0.1.95",
     "comfyui-embedded-docs==0.2.6",
 )
+
+#: The newest front end that is tried by default; its newer ones are tried with ``-m slow``.
+NEWEST_FRONT_END = "1.58.1"
+FRONT_ENDS = ROOT / ".quickstart" / "front-ends"
+FRONT_END = "comfyui-frontend-package"
 
 
 def find_comfy() -> Path | None:
@@ -69,6 +76,33 @@ def _installed(pin: str) -> bool:
         return metadata.version(name) == version
     except metadata.PackageNotFoundError:
         return False
+
+
+def front_end_folder(version: str) -> Path | None:
+    """The pages of this version of the front end from the package registry, for ComfyUI's
+    ``--front-end-root``; "" is the newest there is. None where it cannot be had."""
+    wanted = version or _newest_front_end()
+    if wanted is None:
+        return None
+    folder = FRONT_ENDS / wanted
+    if not folder.is_dir():
+        part = FRONT_ENDS / f"{wanted}.{os.getpid()}.part"
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", part]
+        done = subprocess.run([*pip, f"{FRONT_END}=={wanted}"], check=False)
+        if done.returncode:
+            return None
+        try:
+            part.rename(folder)
+        except OSError:  # another run was faster
+            shutil.rmtree(part)
+    return folder / "comfyui_frontend_package" / "static"
+
+
+def _newest_front_end() -> str | None:
+    pip = [sys.executable, "-m", "pip", "index", "versions", FRONT_END]
+    asked = subprocess.run(pip, check=False, capture_output=True, text=True)
+    found = re.match(rf"{FRONT_END} \(([\w.]+)\)", asked.stdout)
+    return found[1] if found else None
 
 
 def _first(variable: str, candidates: Iterable[Path]) -> Path | None:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from .comfy_places import find_comfy, find_oldest_comfy, oldest_python
+from .comfy_places import (
+    NEWEST_FRONT_END,
+    find_comfy,
+    find_oldest_comfy,
+    front_end_folder,
+    oldest_python,
+)
 from .server import ComfyServer
 
 CHROMIUM_PLACES = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
@@ -51,6 +57,32 @@ def comfy_oldest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
 
 
 @pytest.fixture(scope="session")
+def comfy_newest(
+    comfy_tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ComfyServer]:
+    """The current ComfyUI with the newest front end that is known to work."""
+    yield from _with_front_end(NEWEST_FRONT_END, comfy_tree, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def comfy_today(
+    comfy_tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ComfyServer]:
+    """The current ComfyUI with the newest front end that the package registry has today."""
+    yield from _with_front_end("", comfy_tree, tmp_path_factory)
+
+
+def _with_front_end(
+    version: str, tree: Path, places: pytest.TempPathFactory
+) -> Iterator[ComfyServer]:
+    pages = front_end_folder(version)
+    if pages is None:  # never required: there may be no network
+        pytest.skip(f"not found: comfyui-frontend-package {version} (is there a network?)")
+    server = ComfyServer(tree, Path(sys.executable), places.mktemp("comfy-newest"))
+    yield from _serve(server, "--front-end-root", str(pages))
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium or Chrome."""
     named = os.environ.get("CHROMIUM_PATH")
@@ -61,8 +93,8 @@ def chromium() -> str:
     return str(found)
 
 
-def _serve(server: ComfyServer) -> Iterator[ComfyServer]:
+def _serve(server: ComfyServer, *flags: str) -> Iterator[ComfyServer]:
     try:
-        yield server.start()
+        yield server.start(flags)
     finally:
         server.stop()

@@ -8,14 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from .server import PACK, ComfyServer
+from .console import Console
+from .far import HOST
+from .server import ComfyServer
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
+FLAGS += [f"--host-resolver-rules=MAP {HOST} 127.0.0.1"]
 PATIENCE = 300_000  # ms; a few seconds as a rule, minutes beside other work
-READY = """() => window.app?.graph && window.LiteGraph
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # text at any zoom
+}
+READY = """() => window.app?.extensionManager?.workflow?.activeWorkflow && window.LiteGraph
     && 'SeedStory_LoadWorld' in LiteGraph.registered_node_types"""
 LISTEN = """() => {
     window.seen = {};
@@ -26,7 +34,8 @@ RED = """() => app.graph._nodes.filter((node) => node.has_errors
     || (!LiteGraph.registered_node_types[node.type] && !node.isVirtualNode))
     .map((node) => `${node.id} ${node.type}`)"""
 FIT = """([margin, notes]) => {
-    const nodes = app.graph._nodes.filter((node) => notes || node.type !== 'MarkdownNote');
+    const nodes = app.canvas.graph._nodes
+        .filter((node) => notes || node.type !== 'MarkdownNote');
     const boxes = nodes.map((node) => node.getBounding());
     const left = Math.min(...boxes.map((b) => b[0])), top = Math.min(...boxes.map((b) => b[1]));
     const right = Math.max(...boxes.map((b) => b[0] + b[2]));
@@ -42,7 +51,7 @@ FIT = """([margin, notes]) => {
         width: (right - left) * ds.scale, height: (bottom - top) * ds.scale };
 }"""
 STORY = """async () => {
-    const node = app.graph._nodes.find((node) => node.type === 'SeedStory_ShowStory');
+    const node = app.canvas.graph._nodes.find((node) => node.type === 'SeedStory_ShowStory');
     const view = node.widgets.find((widget) => widget.name === 'seedstory_view').element.shadowRoot;
     const pictures = [...view.querySelectorAll('.panels img')];
     for (const picture of pictures) { picture.loading = 'eager'; await picture.decode(); }
@@ -52,6 +61,22 @@ STORY = """async () => {
         pixelated: pictures.map((picture) => getComputedStyle(picture).imageRendering),
         shown: view.host.getBoundingClientRect().height };
 }"""
+#: Puts the nodes of these types on the screen into a subgraph; the id of its node.
+CONVERT = """(types) => {
+    const { graph } = app.canvas;
+    const items = graph._nodes.filter((node) => types.includes(node.type));
+    return String(graph.convertToSubgraph(new Set(items)).node.id);
+}"""
+ENTER = """(id) => {
+    app.canvas.setGraph(id === null ? app.rootGraph ?? app.graph
+        : app.canvas.graph._nodes.find((node) => String(node.id) === id).subgraph);
+}"""
+OPEN = "() => app.extensionManager.workflow.activeWorkflow.path"
+BACK = """async (path) => {
+    const { workflow, command } = app.extensionManager;
+    for (let left = 9; left && workflow.activeWorkflow.path !== path; left -= 1)
+        await command.execute('Workspace.PreviousOpenedWorkflow');
+}"""
 TOLD = """(id) => app.graph.getNodeById(id).widgets
     .find((widget) => widget.name === 'seedstory_told').element.value"""
 BOXES = """() => app.graph._nodes.map((node) => ({
@@ -59,30 +84,30 @@ BOXES = """() => app.graph._nodes.map((node) => ({
 
 
 class FrontEnd:
-    """One browser page with ComfyUI open and the pack's nodes registered.
+    """One browser page with ComfyUI open and the pack's nodes registered."""
 
-    Attributes:
-        complaints: console errors and uncaught errors that name the pack.
-    """
+    def __init__(self, page: Page, server: ComfyServer, modern: bool = False, at: str = "") -> None:
+        self.page, self.server, self.modern = page, server, modern
+        self._settings()
+        page.goto(at or server.url, timeout=PATIENCE)
+        self._begin()
 
-    def __init__(self, page: Page, server: ComfyServer) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.on("console", self._hear)
-        page.on("pageerror", self._stumble)
-        page.goto(server.url, timeout=PATIENCE)
-        page.wait_for_function(READY, timeout=PATIENCE)
-        page.keyboard.press("Escape")  # the first-run dialog blocks clicks
-        page.evaluate(LISTEN)
+    def reload(self) -> None:
+        """Load the page anew, as F5 does; the front end opens again what was open."""
+        self._settings()
+        self.page.reload()
+        self._begin()
 
-    def _hear(self, message: ConsoleMessage) -> None:
-        where = str(message.location.get("url", ""))
-        if message.type == "error" and (PACK in where or PACK in message.text):
-            self.complaints.append(message.text)
+    def _settings(self) -> None:
+        """Those of this page: the server has one set for all, and pages read it as they load."""
+        self.server.post("/settings/Comfy.VueNodes.Enabled", self.modern)
+        for name, value in SETTINGS.items():
+            self.server.post(f"/settings/{name}", value)
 
-    def _stumble(self, error: Error) -> None:
-        if PACK in (error.stack or ""):
-            self.complaints.append(f"{error}\n{error.stack}")
+    def _begin(self) -> None:
+        self.page.wait_for_function(READY, timeout=PATIENCE)
+        self.page.keyboard.press("Escape")  # the first-run dialog blocks clicks
+        self.page.evaluate(LISTEN)
 
     def load(self, workflow: Mapping[str, Any]) -> None:
         """Open a UI-form workflow."""
@@ -90,6 +115,25 @@ class FrontEnd:
         wanted = len(workflow["nodes"])
         self.page.wait_for_function(f"() => app.graph._nodes.length === {wanted}")
         self.page.wait_for_timeout(500)
+
+    def into_subgraph(self, *types: str) -> str:
+        """Put all nodes of these types on the screen into a subgraph; the id of its node."""
+        made = self.page.evaluate(CONVERT, list(types))
+        self.page.wait_for_timeout(500)
+        return made
+
+    def enter(self, node_id: str | None) -> None:
+        """Show the subgraph of this node on the screen, None: the outermost graph."""
+        self.page.evaluate(ENTER, node_id)
+        self.page.wait_for_timeout(500)
+
+    def visit_another(self, workflow: Mapping[str, Any]) -> None:
+        """Open another workflow in a further tab of ComfyUI's, and come back."""
+        mine = self.page.evaluate(OPEN)
+        self.load(workflow)
+        self.page.evaluate(BACK, mine)
+        assert self.page.evaluate(OPEN) == mine
+        self.page.wait_for_timeout(1000)
 
     def prompt(self) -> dict[str, Any]:
         """What the front end would send."""
@@ -141,29 +185,50 @@ class FrontEnd:
         self.page.screenshot(path=path, clip=clip)
 
 
+class Chrome:
+    """A running Chromium.
+
+    Attributes:
+        console: hears all pages.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self.console = Console()
+
+    @contextmanager
+    def page(self, **context: Any) -> Iterator[Page]:
+        """A page with storage of its own; ``context``: Playwright's options for it."""
+        made = self._browser.new_context(**context)
+        try:
+            page = made.new_page()
+            self.console.listen(page)
+            yield page
+        finally:
+            made.close()
+
+
 @contextmanager
-def browser(chromium: str) -> Iterator[Browser]:
+def browser(chromium: str) -> Iterator[Chrome]:
     """A running Chromium; one at a time in a process."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
         try:
-            yield started
+            yield Chrome(started)
         finally:
             started.close()
 
 
 @contextmanager
 def front_end(
-    chrome: Browser, server: ComfyServer, modern: bool = False, size: tuple[int, int] = (1800, 1000)
+    chrome: Chrome,
+    server: ComfyServer,
+    modern: bool = False,
+    size: tuple[int, int] = (1800, 1000),
+    at: str = "",
 ) -> Iterator[FrontEnd]:
-    """A page of its own; ``modern`` turns on Nodes 2.0, which draws nodes as HTML."""
-    server.post("/settings/Comfy.VueNodes.Enabled", modern)
-    server.post("/settings/Comfy.TutorialCompleted", True)
-    server.post("/settings/Comfy.Minimap.Visible", False)
-    server.post("/settings/LiteGraph.Canvas.MinFontSizeForLOD", 0)  # text at any zoom
+    """A page of its own; ``modern`` turns on Nodes 2.0, which draws nodes as HTML. ``at``: another
+    address of the server."""
     width, height = size
-    context = chrome.new_context(viewport={"width": width, "height": height})
-    try:
-        yield FrontEnd(context.new_page(), server)
-    finally:
-        context.close()
+    with chrome.page(viewport={"width": width, "height": height}) as page:
+        yield FrontEnd(page, server, modern, at)

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 
 from seedstory_core.images import read_picture
 from seedstory_core.story import append
 from seedstory_core.story_store import keep
 from seedstory_core.types import Panel, Story, WorldRef, replace
 
-from .front_end import LISTEN, PATIENCE, FrontEnd
+from .front_end import PATIENCE, FrontEnd
 from .graphs.ui_graph import Graph, Link, Node, ui_form
 from .server import ROOT, ComfyServer
 
 VIEW = "SeedStory_StoryView"
 PICTURES = sorted((ROOT / "worlds" / "picture-world" / "openings").glob("*.png"))
 WATCH = """() => {
-    const view = app.graph._nodes.find((node) => node.type === 'SeedStory_StoryView');
+    const view = app.canvas.graph._nodes.find((node) => node.type === 'SeedStory_StoryView');
     const root = view.seedstoryView.board.host.shadowRoot;
     window.grown = []; window.words = [];
     const look = () => {
@@ -33,7 +33,8 @@ WATCH = """() => {
     new MutationObserver(look).observe(root,
         { childList: true, subtree: true, characterData: true });
     const mark = (kind, detail) => {
-        if (kind !== 'executed' || String(detail.node) === String(view.id)) window.grown.push(kind);
+        const id = String(detail.node).split(':').at(-1);
+        if (kind !== 'executed' || id === String(view.id)) window.grown.push(kind);
     };
     for (const kind of ['executed', 'execution_success'])
         app.api.addEventListener(kind, ({ detail }) => mark(kind, detail));
@@ -69,6 +70,16 @@ def looking(server: ComfyServer, run: str, other: str = "") -> dict[str, Any]:
         wires["stories"] = Link("other")
     nodes.append(Node("view", VIEW, 1, wires, wide=560))
     return ui_form(Graph("looking", "", "", tuple(nodes)), server.object_info())
+
+
+def showing(server: ComfyServer, run: str) -> dict[str, Any]:
+    """Load Story -> Story View -> Show Story."""
+    nodes = (
+        Node("load", "SeedStory_LoadStory", 0, {"run": run}),
+        Node("view", VIEW, 1, {"story": Link("load")}, wide=560),
+        Node("show", "SeedStory_ShowStory", 2, {"story": Link("view")}),
+    )
+    return ui_form(Graph("showing", "", "", nodes), server.object_info())
 
 
 def telling(
@@ -127,11 +138,19 @@ class ViewPage:
         assert self.front.red_nodes() == []
         self.centre()
 
+    def reload(self) -> None:
+        """Load the page anew and wait until the view is there."""
+        self.front.reload()
+        there = f"""() => [app.graph, ...(app.graph.subgraphs?.values() ?? [])].some((graph) =>
+            graph._nodes.some((node) => node.type === '{VIEW}'))"""
+        self.page.wait_for_function(there, timeout=PATIENCE)
+
     def centre(self) -> None:
         """The node in the middle of the window, unscaled."""
         self.page.evaluate(
             """() => {
-            const node = app.graph._nodes.find((node) => node.type === 'SeedStory_StoryView');
+            const nodes = app.canvas.graph._nodes;
+            const node = nodes.find((node) => node.type === 'SeedStory_StoryView');
             const view = app.canvas.canvas.getBoundingClientRect(), ds = app.canvas.ds;
             ds.scale = 1;
             ds.offset[0] = view.width / 2 - node.pos[0] - node.size[0] / 2;
@@ -174,14 +193,6 @@ class ViewPage:
         self.page.screenshot(path=path)
 
 
-def reload(page: Page) -> None:
-    """Load the page anew, as F5 does, and wait until nodes are there."""
-    page.reload()
-    there = f"() => window.app?.graph?._nodes?.some((node) => node.type === '{VIEW}')"
-    page.wait_for_function(there, timeout=PATIENCE)
-    page.evaluate(LISTEN)
-
-
 def tale(run: str, count: int = 5) -> list[str]:
     return [f"{run}: Mila sees thing {number}." for number in range(count)]
 
@@ -209,7 +220,7 @@ def check_picking(view: ViewPage, comfy: ComfyServer, run: str, shots: Path) -> 
     assert len(workflow) < 8000 and "data:" not in workflow, "no pictures in the workflow"
     view.open(json.loads(workflow))  # as from a file, in a page that has run nothing
     view.page.evaluate("() => { app.nodeOutputs = {}; }")
-    reload(view.page)
+    view.reload()
     view.wait(len(captions))
     assert view.panels() == numbered(captions)
     assert view.widgets() == {"pick": 2, "action": "re-roll", "branch": ""}
