@@ -334,8 +334,18 @@ def test(args: argparse.Namespace, words: list[str]) -> int:
     if args.deps == "oldest":
         say("ComfyUI: 0.3.64 where there is one; newer ones ask for newer packages")
         settings = {"COMFYUI_PATH": "none", "SEEDSTORY_REQUIRE_COMFYUI": ""}
-    command = [str(python), "-m", "pytest", "-m", "not slow", *words]
+    command = [str(python), "-m", "pytest", "-m", "not slow", *side_by_side(python), *words]
     return subprocess.run(command, cwd=ROOT, env=os.environ | settings).returncode
+
+
+def side_by_side(python: Path) -> list[str]:
+    """Words that let pytest run whole files beside each other, where it has pytest-xdist.
+
+    Four at most: each may start a ComfyUI of its own.
+    """
+    probe = subprocess.run([str(python), "-c", "import xdist"], capture_output=True)
+    workers = min(4, os.cpu_count() or 1)
+    return ["-n", str(workers), "--dist", "loadfile"] if not probe.returncode else []
 
 
 def main() -> int:

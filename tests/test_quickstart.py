@@ -81,7 +81,7 @@ def test_the_test_command_ends_with_pytests_closing_line(clone: Path) -> None:
     (clone / "tests" / "test_two.py").write_text("def test_a(): pass\ndef test_b(): pass\n")
     done = quickstart(clone, "test", "--here", "-k", "test_b")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed, 1 deselected" in done.stdout.splitlines()[-1]
+    assert "1 passed" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.comfyui

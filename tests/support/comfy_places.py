@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from filelock import FileLock
+
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST_ENV = ROOT / ".venv-oldest"
 
@@ -50,6 +52,11 @@ def oldest_python() -> Path:
     """
     if all(_installed(pin) for pin in OLDEST_PINS):
         return Path(sys.executable)  # quickstart.py test --deps oldest
+    with FileLock(OLDEST_ENV.with_suffix(".lock")):  # several processes may run tests
+        return _small_environment()
+
+
+def _small_environment() -> Path:
     python = OLDEST_ENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = OLDEST_ENV / "pins.txt"
     wanted = "\n".join([sys.executable, *OLDEST_PINS])
