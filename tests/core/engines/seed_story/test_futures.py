@@ -52,7 +52,7 @@ def test_branches_of_one_story_are_what_each_is_alone(open_fresh: Fresh, policy:
     told = engine.tell_futures(futures_of(begin, 4), None, DRAWN, policy, seeds, panels=4)
     for story, seed in zip(told, seeds, strict=True):
         assert_same_story(story, alone(open_fresh, begin, (), seed, 4, **how))
-        assert [p.seed for p in story.panels[2:]] == [seed + i for i in range(4)]
+        assert [p.seed for p in story.panels[2:]] == [seed + i for i in range(len(story) - 2)]
     assert_same_story(told[0], told[3])
     said = lengths(told)
     assert said[0] != said[1] != said[2], "ragged captions"
@@ -237,6 +237,7 @@ def test_cancelling_keeps_what_is_finished_and_the_engine_sound(
 ) -> None:
     engine, kept = open_fresh(), {}
     begin, seeds, calls = begun(engine), [1, 2, 3], 0
+    long = replace(DRAWN, max_new_tokens=400)  # else some torch's numbers end all three too early
 
     def progress(done: int, total: int, note: str = "") -> None:
         nonlocal calls
@@ -246,13 +247,13 @@ def test_cancelling_keeps_what_is_finished_and_the_engine_sound(
 
     with pytest.raises(KeyboardInterrupt):
         engine.tell_futures(
-            futures_of(begin, 3), None, DRAWN, Dense(), seeds, progress, panels=50,
+            futures_of(begin, 3), None, long, Dense(), seeds, progress, panels=50,
             on_panel=lambda number, story: kept.update({number: story}),
         )  # fmt: skip
     assert calls == stop_after + 1, "stopped at once"
     for number, story in kept.items():
-        panels = len(story) - 1
-        want = alone(open_fresh, begin, (), seeds[number], panels, sampling=DRAWN, context=Dense())
+        panels = len(story) - 1 + story.ended  # the end comes with one telling more
+        want = alone(open_fresh, begin, (), seeds[number], panels, sampling=long, context=Dense())
         assert_same_story(story, want)
     assert bool(kept) == (stop_after >= 40)
     assert_same_story(
