@@ -92,7 +92,8 @@ def link(source: Path, target: Path) -> None:
 
 def unlink(path: Path) -> None:
     """Remove a file; it may be missing."""
-    patiently(lambda: path.unlink(missing_ok=True), "removed", path)
+    with contextlib.suppress(FileNotFoundError):
+        patiently(lambda: os.unlink(path), "removed", path)
 
 
 def rmdir(path: Path) -> None:

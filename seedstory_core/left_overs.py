@@ -134,12 +134,13 @@ def _swept(path: Path, whole: bool) -> bool:
     mark = path / HOLD if whole else path
     try:
         if sys.platform == "win32":
-            mark.unlink(missing_ok=True)  # refused while it is open
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(mark)  # refused while it is open
         else:
             with open(mark, "rb+", opener=_no_link) as file:
                 if not _abandoned(file):
                     return False
-                mark.unlink()
+                os.unlink(mark)
     except FileNotFoundError:  # a folder of which nothing is held
         if not whole:
             return False
