@@ -67,7 +67,7 @@ def _is_held(error: OSError, paths: tuple[Path, ...]) -> bool:
     if code is not None:
         return code in _HELD
     # elsewhere the same comes from shares of Windows; who may not write to a folder waits in vain
-    refused = isinstance(error, PermissionError) or error.errno == errno.EBUSY
+    refused = error.errno in (errno.EACCES, errno.EBUSY)
     return refused and all(os.access(path.parent, os.W_OK) for path in paths)
 
 

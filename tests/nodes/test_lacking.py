@@ -60,4 +60,5 @@ def test_every_node_says_it(pack: ModuleType) -> None:
     for node in pack.nodes.NODES:
         plain = inspect.unwrap(node.execute.__func__)
         assert plain is not node.execute.__func__, node
-        assert not inspect.iscoroutinefunction(plain), "wrap it as a coroutine first"
+        coroutine = inspect.iscoroutinefunction(plain)
+        assert inspect.iscoroutinefunction(node.execute) == coroutine, node
