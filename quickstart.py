@@ -103,7 +103,8 @@ def environment(comfy: Path | None, here: bool, lock: str) -> Path:
     texts = [file.read_text(encoding="utf-8") for file in (LOCKS / lock, asked) if file]
     digest = hashlib.sha256("\n".join([sys.version, lock, *texts]).encode()).hexdigest()
     stamps = VENV / "seedstory-stamps"
-    if python.is_file() and stamps.is_file() and digest in stamps.read_text().split():
+    stamped = stamps.read_text(encoding="utf-8") if stamps.is_file() else ""
+    if python.is_file() and digest in stamped.split():
         return python
     if not LOCKED_PYTHONS[0] <= sys.version_info[:2] <= LOCKED_PYTHONS[1]:
         raise Stop(
@@ -120,7 +121,7 @@ def environment(comfy: Path | None, here: bool, lock: str) -> Path:
     if asked:
         kept = ["-c", str(LOCKS / "torch.in")]
         subprocess.run([*pip, "-r", str(asked), *kept], check=True)
-    with stamps.open("a") as stamp:
+    with stamps.open("a", encoding="utf-8", newline="\n") as stamp:
         stamp.write(digest + "\n")
     return python
 
@@ -146,10 +147,14 @@ def other_environment(deps: str, comfy: Path | None) -> Path:
     say(f"installing the {deps} packages into {folder}, several GB at first")
     subprocess.run([uv, "pip", "install", "--python", str(python), *wanted], check=True)
     listed = subprocess.run(
-        [uv, "pip", "freeze", "--python", str(python)], check=True, capture_output=True, text=True
+        [uv, "pip", "freeze", "--python", str(python)],
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     ).stdout
     WORK.mkdir(exist_ok=True)
-    (WORK / f"{deps}.txt").write_text(listed, encoding="utf-8")
+    (WORK / f"{deps}.txt").write_text(listed, encoding="utf-8", newline="\n")
     say(f"what is installed now: {WORK / deps}.txt")
     return python
 
@@ -172,7 +177,9 @@ def find_python(versions: tuple[str, ...]) -> str:
         kept = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
         on_path = shutil.which(f"python{version}")
         for place in [*filter(None, [on_path]), *map(str, reversed(kept)), sys.executable]:
-            tried = subprocess.run([place, "-c", code], capture_output=True, text=True)
+            tried = subprocess.run(
+                [place, "-c", code], capture_output=True, text=True, encoding="utf-8"
+            )
             if tried.returncode == 0 and tried.stdout.strip() == version:
                 return place
     raise NoPython(
@@ -196,7 +203,7 @@ def prepare_base(comfy: Path) -> Path:
     kinds = sorted(folder.name for folder in (comfy / "models").iterdir() if folder.is_dir())
     rows = [f"  {kind}: {json.dumps(kind)}" for kind in kinds]
     text = "\n".join(["comfyui:", f"  base_path: {json.dumps(str(comfy / 'models'))}", *rows, ""])
-    (base / "extra_model_paths.yaml").write_text(text, encoding="utf-8")
+    (base / "extra_model_paths.yaml").write_text(text, encoding="utf-8", newline="\n")
     example = comfy / "input" / "example.png"
     if example.is_file():
         shutil.copy(example, base / "input")
@@ -255,7 +262,7 @@ def wait_for_server(url: str, process: subprocess.Popen[bytes], log: Path) -> No
                 return
             raise Stop(f"ComfyUI runs, but the pack did not load; see {log}.")
         time.sleep(0.5)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
     raise Stop(f"ComfyUI did not start; the end of {log}:\n{tail}")
 
 

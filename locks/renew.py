@@ -60,7 +60,7 @@ def compile_lock(target: str, sources: list[str], words: list[str], stdin: str =
     command = [uv, "pip", "compile", *sources, "--generate-hashes", "--no-annotate", "--quiet"]
     command += ["--custom-compile-command", "python locks/renew.py", "--python-version"]
     command += [FIRST_PYTHON, "--no-emit-index-url", "--output-file", f"locks/{target}", *words]
-    subprocess.run(command, cwd=ROOT, check=True, input=stdin, text=True)
+    subprocess.run(command, cwd=ROOT, check=True, input=stdin, text=True, encoding="utf-8")
 
 
 def main() -> None:

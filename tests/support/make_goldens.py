@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from seedstory_core.bench.stock_cache import keys_and_values
 from seedstory_core.engines.seed_story.tokenizer import Tokenizer
 
 from .made_config import CONFIG, SCHEDULER, SENTENCES, UNET, image_of, io_entry, save, slots_of
@@ -119,12 +120,12 @@ def _write_llm(
     slots = torch.isin(ids, torch.tensor(slots_of(words)))
     embeds = agent.embed(ids, slots, features)
     out = agent.llm(inputs_embeds=embeds, use_cache=True, output_hidden_states=True)
-    cache = out.past_key_values.layers[2]
+    keys, values = keys_and_values(out.past_key_values)[2]
     tensors = {
         "input_ids": ids, "ids_cmp_mask": slots.to(torch.uint8), "image_embeds": features,
         "inputs_embeds": embeds, "hidden_after_layer1": out.hidden_states[2],
         "last_hidden_after_final_norm": out.hidden_states[-1], "logits_last7": out.logits[:, -7:],
-        "k_cache_layer2": cache.keys, "v_cache_layer2": cache.values,
+        "k_cache_layer2": keys, "v_cache_layer2": values,
     }  # fmt: skip
     save(folder, "mllm_prefill_io", tensors)
     _write_rule(folder, words)

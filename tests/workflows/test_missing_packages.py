@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.comfyui]
 
 BLOCKED = Path(__file__).parents[1] / "support" / "blocked"
 UNUSED = ("diffusers", "accelerate", "peft")  # by nodes; the command line paints with diffusers
-BOOKS = ("fpdf", "uharfbuzz", "fontTools", "pypdf")  # by nodes that print and read books only
+BOOKS = ("fpdf", "uharfbuzz", "fontTools")  # by nodes that print books only
 SINGLY = [(how, name) for how in ("missing", "broken") for name in UNUSED]
 
 
