@@ -18,16 +18,6 @@ def said_in_words(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """
     plain = node.execute.__func__  # type: ignore[attr-defined]
 
-    if inspect.iscoroutinefunction(plain):  # ComfyUI awaits only what says that it is one
-
-        @functools.wraps(plain)
-        async def later(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
-            with in_words(device=False):
-                return await plain(cls, *args, **kwargs)
-
-        node.execute = classmethod(later)  # type: ignore[method-assign,assignment]
-        return node
-
     @functools.wraps(plain)
     def execute(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
         with in_words(device=False):
