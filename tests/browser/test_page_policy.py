@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser
-from support.front_end import browser
+from support.front_end import Chrome
 
 from seedstory_core.book.html import write_html
 from seedstory_core.images import encode_png
@@ -32,10 +31,8 @@ SLIPPED = """<base href="ELSEWHERE/"><script>window.hit = 1</script>
 <object data="ELSEWHERE/"></object>"""
 
 
-@pytest.fixture(scope="module")
-def chrome(chromium: str) -> Iterator[Browser]:
-    with browser(chromium) as started:
-        yield started
+#: What browsers say of what a policy keeps out.
+KEPT_OUT = "Content Security Policy"
 
 
 class Server:
@@ -99,35 +96,33 @@ def served(folder: Path) -> Iterator[str]:
 @pytest.mark.parametrize("name", ["index", "reader"])
 @pytest.mark.parametrize("way", ["disk", "server"])
 def test_the_policy_lets_the_page_be_seen_and_nothing_else(
-    chrome: Browser, folder: Path, served: str, elsewhere: Server, way: str, name: str
+    chrome: Chrome, folder: Path, served: str, elsewhere: Server, way: str, name: str
 ) -> None:
     root = folder.as_uri() if way == "disk" else served
-    page = chrome.new_page()
-    page.goto(f"{root}/{name}.html")
-    widths = """async () => { const all = [...document.querySelectorAll("main img")];
-        for (const one of all) { one.loading = "eager"; await one.decode(); }
-        return all.map((one) => one.naturalWidth); }"""
-    assert page.evaluate(widths) == [32, 32]
-    paper = "getComputedStyle(document.body).backgroundColor"
-    assert page.evaluate(paper) == "rgb(250, 246, 238)", "the page's own style holds"
-    page.goto(f"{root}/{name}-slipped.html")
-    assert page.evaluate("window.hit") is None
-    assert page.evaluate("document.baseURI").startswith(root), "no other base"
-    page.evaluate("document.getElementById('form').submit()")
-    page.wait_for_timeout(300)
-    assert page.url.startswith(root) and elsewhere.asked == []
-    page.close()
+    with chrome.console.expecting(KEPT_OUT, elsewhere.url), chrome.page() as page:
+        page.goto(f"{root}/{name}.html")
+        widths = """async () => { const all = [...document.querySelectorAll("main img")];
+            for (const one of all) { one.loading = "eager"; await one.decode(); }
+            return all.map((one) => one.naturalWidth); }"""
+        assert page.evaluate(widths) == [32, 32]
+        paper = "getComputedStyle(document.body).backgroundColor"
+        assert page.evaluate(paper) == "rgb(250, 246, 238)", "the page's own style holds"
+        page.goto(f"{root}/{name}-slipped.html")
+        assert page.evaluate("window.hit") is None
+        assert page.evaluate("document.baseURI").startswith(root), "no other base"
+        page.evaluate("document.getElementById('form').submit()")
+        page.wait_for_timeout(300)
+        assert page.url.startswith(root) and elsewhere.asked == []
 
 
 def test_without_a_policy_the_same_page_asks_elsewhere(
-    chrome: Browser, folder: Path, elsewhere: Server
+    chrome: Chrome, folder: Path, elsewhere: Server
 ) -> None:
     """So the test above sees what the policy keeps from happening."""
     text = (folder / "index-slipped.html").read_text(encoding="utf-8")
     (folder / "bare.html").write_text(text.replace("Content-Security-Policy", "x"), "utf-8")
-    page = chrome.new_page()
-    page.goto((folder / "bare.html").as_uri())
-    assert page.evaluate("window.hit") == 2
-    assert any("a.css" in line for line in elsewhere.asked)
-    page.close()
+    with chrome.console.expecting(elsewhere.url), chrome.page() as page:
+        page.goto((folder / "bare.html").as_uri())
+        assert page.evaluate("window.hit") == 2
+        assert any("a.css" in line for line in elsewhere.asked)
     elsewhere.asked.clear()

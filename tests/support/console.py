@@ -20,7 +20,7 @@ KNOWN = (
     (r"404 \(Not Found\) \S+/(api/userdata\b|user\.css)", "a new user has no files yet"),
     (r"https://huggingface\.co/", "the workflow it opens first names models, and it asks for them"),
     (r"ComfyApp graph accessed before initialization", "1.49 asks for its graph while it starts"),
-    (r"404 \(Not Found\) \S+/favicon\.ico", "1.27 has none"),
+    (r"404 \([\w ]+\) \S+/favicon\.ico", "1.27 has none, nor have books"),
     (r"reading 'id'\)\s+at onChange", "1.27 tells a setting of itself before it knows it"),
     (r"cleanup event listeners for graph that was never set up", "1.27 closes subgraphs so"),
 )
