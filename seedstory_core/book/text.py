@@ -5,12 +5,15 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, islice
 
 from PIL import ImageDraw, features
 
 from .fonts import Face, unusable
 from .letters import ELLIPSIS, tidy
+
+SHORT = 8  # letters of a run whose length is remembered
 
 #: Marks that must not begin a line, and marks that must not end one (kinsoku). Escaped, since some
 #: tools on Windows read source in a code page of their own.
@@ -67,7 +70,7 @@ class Setter:
         """Length of ``line`` in pixels."""
         runs = self.runs(line)
         try:
-            return sum(face.at(self.size).getlength(run) for face, run in runs)
+            return sum(_length(face, self.size, run) for face, run in runs)
         except OSError as error:  # a letter's outline is damaged
             raise unusable((face.path for face, _ in runs), error) from error
 
@@ -116,6 +119,16 @@ def most_that(fits: Callable[[int], bool]) -> int:
 def _joins(char: str) -> bool:
     """Whether ``char`` stands with the letter before it, in whatever font that is."""
     return char.isspace() or unicodedata.combining(char) > 0
+
+
+def _length(face: Face, size: float, run: str) -> float:
+    return _short(face, size, run) if len(run) <= SHORT else face.at(size).getlength(run)
+
+
+@lru_cache(maxsize=4096)
+def _short(face: Face, size: float, run: str) -> float:
+    """Where fonts change at every other letter, the same few runs are measured for every line."""
+    return face.at(size).getlength(run)
 
 
 def right_to_left(text: str) -> bool:
