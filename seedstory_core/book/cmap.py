@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +17,7 @@ from typing import BinaryIO
 MAX_CODE = 0x10FFFF
 MAX_FACES = 64
 MAX_TABLE = 8 << 20  # bytes; the largest maps of real fonts take 1 MB
+MOST_CODES = 1_000_000  # of all maps of a font together; real ones name 200,000 at most
 OUTLINES = (b"glyf", b"CFF ", b"CFF2")
 UNICODE = ((3, 10), (0, 4), (0, 6), (3, 1), (0, 3), (0, 2), (0, 1), (0, 0))  # best first
 
@@ -66,22 +67,42 @@ def _face(file: BinaryIO, offset: int) -> Ranges:
 def _map(table: bytes) -> Iterator[tuple[int, int]]:
     (count,) = struct.unpack_from(">H", table, 2)
     offsets = {}
+    unicode = []
     for index in range(count):
         platform, encoding, offset = struct.unpack_from(">HHI", table, 4 + 8 * index)
         offsets[platform, encoding] = offset
+        if platform == 0 or (platform, encoding) in UNICODE:
+            unicode.append(offset)
+    maps = _bounded(table, unicode)
     for kind in UNICODE:
-        if kind in offsets:
-            (form,) = struct.unpack_from(">H", table, offsets[kind])
-            if form == 12:
-                yield from _groups(table, offsets[kind])
-                return
-            if form == 4:
-                yield from _segments(table, offsets[kind])
-                return
+        if kind in offsets and (found := maps[offsets[kind]]) is not None:
+            yield from found
+            return
+
+
+def _bounded(table: bytes, offsets: Iterable[int]) -> dict[int, list[tuple[int, int]] | None]:
+    """(first, last) of each map, None where its format is not read.
+
+    Libraries that cut fonts down list every character that any map names, as often as it does:
+    in ranges that overlap, a few bytes name more than fit into memory.
+    """
+    maps: dict[int, list[tuple[int, int]] | None] = {}
+    named = 0
+    for offset in dict.fromkeys(offsets):
+        (form,) = struct.unpack_from(">H", table, offset)
+        ranges = _segments(table, offset) if form == 4 else _groups(table, offset)
+        found = []
+        for first, last in ranges if form in (4, 12, 13) else ():
+            found.append((first, last))
+            named += max(1, last - first + 1)
+            if named > MOST_CODES:
+                raise ValueError(f"its maps name more than {MOST_CODES} characters")
+        maps[offset] = found if form in (4, 12) else None
+    return maps
 
 
 def _groups(table: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """Format 12: (first, last, glyph) in 32 bits."""
+    """Formats 12 and 13: (first, last, glyph) in 32 bits."""
     (count,) = struct.unpack_from(">I", table, at + 12)
     for index in range(min(count, MAX_TABLE // 12)):
         first, last, _ = struct.unpack_from(">III", table, at + 16 + 12 * index)

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib import TTFont
+from fontTools.ttLib.tables.DefaultTable import DefaultTable
 from PIL import Image, ImageDraw
 
-from seedstory_core.book.fonts import Face
+from seedstory_core.book.cmap import face_ranges
+from seedstory_core.book.fonts import Face, Fonts
 from seedstory_core.book.text import Setter
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.press.formats import press
@@ -89,6 +92,41 @@ def test_letters_whose_outlines_are_damaged_are_refused_or_drawn(tmp_path: Path)
                 refused += 1
                 assert str(path) in str(error)
     assert refused
+
+
+def map_of_groups(count: int, last: int) -> bytes:
+    """A cmap of format 12 that names the same characters ``count`` times."""
+    groups = b"".join(struct.pack(">III", 0x20, last, 1) for _ in range(count))
+    body = struct.pack(">HHIII", 12, 0, 16 + len(groups), 0, count) + groups
+    return struct.pack(">HHHHI", 0, 1, 3, 10, 12) + body
+
+
+def map_of_segments(count: int, last: int) -> bytes:
+    """The same in format 4."""
+    lasts, firsts = [*[last] * count, 0xFFFF], [*[0x20] * count, 0xFFFF]
+    size = count + 1
+    words = [*lasts, 0, *firsts, *[1] * size, *[0] * size]
+    head = struct.pack(">7H", 4, 14 + 2 * len(words), 0, 2 * size, 0, 0, 0)
+    body = head + struct.pack(f">{len(words)}H", *words)
+    return struct.pack(">HHHHI", 0, 1, 3, 1, 12) + body
+
+
+@pytest.mark.parametrize(
+    ("made", "once", "often"), [(map_of_groups, 0x2FFFF, 60), (map_of_segments, 0xFFF0, 200)]
+)
+def test_a_map_that_names_all_letters_over_and_over_is_no_font(
+    made: Callable[[int, int], bytes], once: int, often: int, tmp_path: Path
+) -> None:
+    for count, sound in ((1, True), (often, False)):
+        path = small_font(tmp_path / f"{count}.ttf")
+        font = TTFont(path)
+        font["cmap"] = table = DefaultTable("cmap")
+        table.data = made(count, once)
+        font.save(path)
+        assert any(face_ranges(path)) == sound
+        if not sound:
+            with pytest.raises(SeedStoryError, match="not a font"):
+                Fonts(chosen=path).choose("A")
 
 
 @pytest.mark.parametrize("ending", [".pdf", ".epub", ".html"])
