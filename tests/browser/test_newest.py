@@ -45,6 +45,13 @@ HURRY = """() => {
 #: What a page of ComfyUI's answers to its own question that takes longer than that.
 ASK = """() => app.api.fetchApi('/upload/image', { method: 'POST', body: new FormData() })
     .then((answer) => String(answer.status), (error) => error.name)"""
+#: Ids of the workflows that messages name.
+SENDERS = """() => {
+    window.senders = new Set();
+    for (const kind of ['seedstory.kept', 'seedstory.text'])
+        app.api.addEventListener(kind, ({ detail }) => window.senders.add(detail.workflow));
+}"""
+OPENED = "() => app.graph.id"
 TYPE = "(id) => app.graph.getNodeById(id).type"
 VALUE = "() => app.graph._nodes[0].widgets.find((widget) => widget.name === 'file').value"
 
@@ -77,7 +84,9 @@ def test_a_story_grows_in_a_subgraph_and_goes_on_from_the_pick(
     page.enter(inside)
     view.centre()
     page.page.evaluate(WATCH)
+    page.page.evaluate(SENDERS)
     assert page.run() == ""
+    assert page.page.evaluate("() => [...window.senders]") == [page.page.evaluate(OPENED)]
     grown = page.page.evaluate("() => window.grown")
     live = grown[: grown.index("executed")]
     assert max(live, default=0) > 1, f"it grows before all is told: {grown}"

@@ -21,6 +21,7 @@ KNOWN = (
     (r"https://huggingface\.co/", "the workflow it opens first names models, and it asks for them"),
     (r"ComfyApp graph accessed before initialization", "1.49 asks for its graph while it starts"),
     (r"404 \([\w ]+\) \S+/favicon\.ico", "1.27 has none, nor have books"),
+    (r"404 \([\w ]+\) \S+/favicon_progress", "behind a proxy it looks for them above its folder"),
     (r"reading 'id'\)\s+at onChange", "1.27 tells a setting of itself before it knows it"),
     (r"cleanup event listeners for graph that was never set up", "1.27 closes subgraphs so"),
 )
