@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .errors import SeedStoryError
+from .troubles import lacks_memory, words
 
 #: What constructors raise on sizes that make no model.
 _NO_MODEL = (
@@ -74,6 +75,8 @@ def within(room: Room, source: str) -> Iterator[None]:
     except SeedStoryError:
         raise
     except _NO_MODEL as error:
+        if lacks_memory(error):
+            raise SeedStoryError(words(error) or str(error)) from error
         raise SeedStoryError(
             f"The sizes of {source} make no model ({type(error).__name__}: {str(error)[:200]}). "
             "Convert the official files again, or get the world anew."

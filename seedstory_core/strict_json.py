@@ -41,7 +41,8 @@ def read_small(path: Path, most: int, remedy: str = "") -> bytes:
         with open(path, "rb") as file:
             raw = file.read(most + 1)
     except (OSError, ValueError) as error:
-        raise SeedStoryError(_joined(f"{path} cannot be read ({error}).", remedy)) from error
+        why = getattr(error, "strerror", None) or error  # which would quote the path again
+        raise SeedStoryError(_joined(f"{path} cannot be read ({why}).", remedy)) from error
     if len(raw) > most:
         raise SeedStoryError(_joined(f"{path} is larger than {most} bytes.", remedy))
     return raw

@@ -145,6 +145,8 @@ def budget(world: World, run: Run, loading: Loading, known: Known | None = None)
             if loading.tiles and not counts.shapes.drawn:
                 tiled = _corrected(counts.decode(tiled=True), known or {}, "tiles")
         phases = counts.together([_corrected(phase, known or {}, phase.name) for phase in phases])
+    except SeedStoryError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SeedStoryError(
             f"World {world.name!r} cannot be counted ({error}). Its world.json is damaged."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def check_pictures(stories: Stories) -> None:
         try:
             read_picture(path)
         except SeedStoryError as error:
-            wrong.append(f"  {error}")
+            short = str(error).partition(". ")[0].replace(f"{stories.root}{os.sep}", "")
+            wrong.append(f"  {short}")
     if wrong:
         more = f"\n  ... and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
         raise SeedStoryError(

@@ -105,6 +105,8 @@ def estimate(
         if settings.draw_steps and draws(world):
             steps.append(counts.draw(pictures + rehearsed))
         steps.append(counts.write())
+    except SeedStoryError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SeedStoryError(
             f"World {world.name!r} cannot be counted ({error}). Its world.json is damaged."

@@ -83,7 +83,7 @@ class Rehearsal:
             lines = self._painted(_engine(self.world, host), stories)
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             atomic_write_bytes(self.folder / LIST, text.encode())
-        return open_stories(self.folder, "train")
+        return open_stories(self.folder, "train", own=True)
 
     def _told(self, host: Host, number: int) -> Story:
         """Story ``number``; each opening begins several stories of other seeds.

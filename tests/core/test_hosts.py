@@ -107,6 +107,10 @@ def test_a_held_part_gives_what_it_was_given() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
 def test_weights_of_another_kind_of_number_are_named(dtype: torch.dtype, tmp_path: Path) -> None:
-    part = local_host(CPU, torch.float32)(spec(tmp_path, state(bias=torch.ones(2, dtype=dtype))))
+    try:
+        one = spec(tmp_path, state(bias=torch.ones(2, dtype=dtype)))
+    except KeyError:
+        pytest.skip(f"this safetensors writes no {dtype}")
+    part = local_host(CPU, torch.float32)(one)
     with pytest.raises(SeedStoryError, match=f"bias {dtype}"):
         part.acquire()

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from support.bounded import GB, bounded
 from support.odd import BROKEN, ODD, Way, changed, ways, written
+from torch.nn import Linear
 
 from seedstory_core.babble import make_world
 from seedstory_core.building import LARGEST, Room, on_meta
@@ -186,7 +187,7 @@ def test_a_model_larger_than_its_file_is_not_built(tmp_path: Path, layers: int) 
 def test_other_threads_build_on(tmp_path: Path) -> None:
     made: list[torch.nn.Module] = []
     with on_meta(Room(0, 0), "it"):
-        thread = Thread(target=lambda: made.extend(torch.nn.Linear(1, 1) for _ in range(2000)))
+        thread = Thread(target=lambda: made.extend(Linear(1, 1) for _ in range(2000)))
         thread.start()
         thread.join()
     assert len(made) == 2000
@@ -195,4 +196,4 @@ def test_other_threads_build_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [10**30, -1, 2**62, "x", None])
 def test_sizes_that_make_no_model_are_refused_in_words(size: Any) -> None:
     with pytest.raises(SeedStoryError, match="sizes of it"), on_meta(LARGEST, "it"):
-        torch.nn.Linear(size, 2)
+        Linear(size, 2)

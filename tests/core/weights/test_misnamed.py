@@ -18,6 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
+from torch.nn import Linear
 
 from seedstory_core.errors import SeedStoryError
 from seedstory_core.weights import first_bytes
@@ -101,7 +102,7 @@ NOT_ALLOWED = {
     "argparse.Namespace": argparse.Namespace(lr=1),
     "numpy": numpy.float64(1.5),
     "numpy.*": numpy.ones(3),
-    "torch.nn.modules.linear.Linear": torch.nn.Linear(1, 1),
+    "torch.nn.modules.linear.Linear": Linear(1, 1),
     "collections.deque": collections.deque([1]),
     "pathlib": Path("a"),
 }
