@@ -69,7 +69,7 @@ def read_pickle(path: Path, form: str) -> dict[str, Tensor]:
     if form == ZIP:
         _check_zip(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=form == ZIP)
+        loaded = _load(path, mapped=form == ZIP)
     except pickle.UnpicklingError as error:
         raise SeedStoryError(
             f"{path} is a pickle with more in it than tensors: {_asked_for(error)}. Loading it "
@@ -156,3 +156,11 @@ def _plain(value: object) -> bool:
     if value.layout is not torch.strided or value.device.type != "cpu" or value.is_quantized:
         return False
     return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
+
+
+def _load(path: Path, mapped: bool) -> Any:
+    """What a pickle holds; newer torch goes by the name, and takes it for safetensors."""
+    if path.suffix.lower() != ".safetensors":
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    with path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
