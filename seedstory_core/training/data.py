@@ -169,7 +169,7 @@ def open_stories(folder: Path, split: str, own: bool = False) -> Stories:
             f"There is no {path}. Expected stories in the StoryStream layout; splits here: {there}."
         )
     tales = []
-    for number, line in _lines(path):
+    for number, line in _lines(path, own):
         tales.append(_tale(line, f"{path}, line {number}", own))
         if len(tales) > MAX_STORIES:
             raise SeedStoryError(f"{path} has more than {MAX_STORIES} stories.")
@@ -269,7 +269,7 @@ def _caption_beside(picture: Path) -> str:
     return _caption(text, str(path))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(path: Path, own: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered objects of a jsonl file; empty lines are passed over."""
     with open(path, "rb") as file:
         number = 0
@@ -279,7 +279,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise SeedStoryError(f"{path}, line {number} is longer than {MAX_LINE >> 20} MB.")
             if not raw.strip():
                 continue
-            value = parse_json(raw, f"{path}, line {number}")
+            value = parse_json(raw, f"{path}, line {number}", nul=own)
             if not isinstance(value, dict):
                 raise SeedStoryError(f"{path}, line {number}: expected an object, {{...}}.")
             yield number, value
