@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from support.comfy_places import ROOT
+from support.pack import load_pack
 
 PACK = "seedstory_pack"
 
@@ -36,10 +36,4 @@ def comfy_here(comfy_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="session")
 def pack(comfy_here: Path) -> ModuleType:
     """The pack's root module; its core is ``pack.seedstory_core``, apart from the tests' own."""
-    spec = importlib.util.spec_from_file_location(
-        PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[PACK] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_pack(PACK)

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
-from support.comfy_places import ROOT, find_oldest_comfy, oldest_python
-
-SAME = ("test_memory_kept.py", "test_memory_plan.py")
+from support.oldest import run_on_oldest
 
 
 @pytest.mark.slow
 def test_kept_rows_and_plans_on_the_oldest_comfyui() -> None:
-    tree = find_oldest_comfy()
-    if tree is None:  # never required: a machine need not keep old versions
-        pytest.skip("not found: ComfyUI 0.3.64 (set COMFYUI_OLDEST_PATH)")
-    files = [str(Path(__file__).with_name(name)) for name in SAME]
-    ran = subprocess.run(
-        [str(oldest_python()), "-m", "pytest", "-q", *files],
-        cwd=ROOT,
-        env={**os.environ, "COMFYUI_PATH": str(tree), "SEEDSTORY_REQUIRE_COMFYUI": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stdout[-4000:]
+    run_on_oldest("test_memory_kept.py", "test_memory_plan.py")

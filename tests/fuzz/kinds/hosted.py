@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import importlib.util
 import json
 import random
 import sys
@@ -19,6 +18,7 @@ from safetensors.torch import save
 
 from ...support import picture_painter
 from ...support.comfy_places import ROOT, find_comfy
+from ...support.pack import load_pack
 from .. import damage, odd, prose, tensors
 from ..harness import Kind
 from . import pickles
@@ -60,13 +60,7 @@ def _pack(tree: Path, base: Path) -> ModuleType:
     importlib.import_module("comfy.options").enable_args_parsing()
     importlib.import_module("utils.install_util")  # before nodes, which hides ComfyUI's utils
     importlib.import_module("nodes")
-    spec = importlib.util.spec_from_file_location(
-        PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[PACK] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_pack(PACK)
 
 
 def _model(pack: ModuleType, place: Path) -> Any:
