@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import SeedStoryError
+from ..strict_json import read_json
 from .byte_progress import ByteProgress
 
 INCOMPLETE = 1
@@ -80,10 +80,7 @@ def run(args: argparse.Namespace) -> int:
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file() or path.stat().st_size > MAX_CONFIG:
         raise SeedStoryError(f"There is no JSON file of at most {MAX_CONFIG} bytes at {path}.")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SeedStoryError(f"{path} is not valid JSON: {error}") from error
+    data = read_json(path, MAX_CONFIG)
     if not isinstance(data, dict):
         raise SeedStoryError(f"{path} must hold a JSON object, not {type(data).__name__}.")
     return {key: value for key, value in data.items() if not key.startswith("_")}
